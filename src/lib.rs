@@ -1,0 +1,5 @@
+//! imgctl
+pub mod iac;
+pub mod model;
+pub mod provider;
+pub mod store;

@@ -1,0 +1,124 @@
+//! What can happen: the events of the ledger, in their written form. Variants are added, never changed.
+
+use super::{Artifact, Cause, Channel, Image, ImageKey, ImageRef, Outcome, Revision, Seq, SlotName, Step, TargetId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One thing that happened, as written under `event` in an entry; `type` names the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Event {
+    /// The first entry of every ledger; the id tells ledgers apart for ever.
+    LedgerCreated {
+        id: uuid::Uuid,
+    },
+    ImageRecorded {
+        image: Image,
+    },
+    /// The same image was published at more addresses: another region, another registry.
+    ArtifactsAdded {
+        image: ImageKey,
+        artifacts: Vec<Artifact>,
+    },
+    Tagged {
+        image: ImageKey,
+        tags: BTreeSet<String>,
+    },
+    Untagged {
+        image: ImageKey,
+        tags: BTreeSet<String>,
+    },
+    /// Tags were written where people look: EC2 tags, moving tags in a registry; each was read back.
+    TagsMirrored {
+        image: ImageKey,
+        tags: BTreeSet<String>,
+        /// Places that now agree.
+        done: BTreeSet<String>,
+        /// Place → why it does not.
+        failed: BTreeMap<String, String>,
+    },
+    /// Intent: written before anything is touched.
+    RolloutStarted {
+        channel: Channel,
+        image: ImageKey,
+        from: Option<ImageKey>,
+        cause: Cause,
+        reason: Option<String>,
+        steps: Vec<Step>,
+    },
+    StepStarted {
+        rollout: Seq,
+        step: u32,
+    },
+    /// The platform took the order; instances may still be on their way.
+    StepDeployed {
+        rollout: Seq,
+        step: u32,
+        revision: Revision,
+        /// The platform's id of the deployment it began (instance refresh id), where it has one.
+        deployment: Option<String>,
+    },
+    /// Settled and verified on what really runs.
+    StepSucceeded {
+        rollout: Seq,
+        step: u32,
+        revision: Revision,
+        slots: BTreeMap<SlotName, ImageRef>,
+        running: BTreeMap<ImageRef, u32>,
+    },
+    StepFailed {
+        rollout: Seq,
+        step: u32,
+        reason: String,
+        /// What ran when it was given up, as far as it could be read.
+        running: BTreeMap<ImageRef, u32>,
+    },
+    RolloutFinished {
+        rollout: Seq,
+        outcome: Outcome,
+    },
+    HoldSet {
+        channel: Channel,
+        reason: String,
+    },
+    HoldLifted {
+        channel: Channel,
+        reason: Option<String>,
+    },
+    ImageRejected {
+        image: ImageKey,
+        channel: Option<Channel>,
+        reason: String,
+    },
+    ImageRestored {
+        image: ImageKey,
+        channel: Option<Channel>,
+        reason: Option<String>,
+    },
+    /// Written by a newer imgctl: it can be shown, and nothing can be appended after it.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Event {
+    /// The target a step event speaks of is in its rollout; this is what the event itself names.
+    pub fn rollout(&self) -> Option<Seq> {
+        match self {
+            Self::StepStarted { rollout, .. }
+            | Self::StepDeployed { rollout, .. }
+            | Self::StepSucceeded { rollout, .. }
+            | Self::StepFailed { rollout, .. }
+            | Self::RolloutFinished { rollout, .. } => Some(*rollout),
+            _ => None,
+        }
+    }
+}
+
+/// A target and the rollout that moved it: one line of "where has this image been?".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentRecord {
+    pub target: TargetId,
+    pub channel: Channel,
+    pub rollout: Seq,
+    pub at: jiff::Timestamp,
+}

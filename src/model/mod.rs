@@ -1,0 +1,108 @@
+//! The nouns of the house: values that are valid from the moment they exist, and the fold that turns entries into views.
+
+pub mod artifact;
+pub mod channel;
+pub mod digest;
+pub mod entry;
+pub mod event;
+pub mod image;
+pub mod ledger;
+pub mod lookup;
+pub mod rollout;
+pub mod selector;
+pub mod target;
+mod transition;
+
+pub use artifact::{AmiArtifact, AmiFacts, Artifact, Device, OciArtifact, Platform};
+pub use channel::{Channel, ChannelState, EnvName, Hold, Rejection, Release};
+pub use digest::Digest;
+pub use entry::{Actor, Entry, EntryError, FORMAT, Seq};
+pub use event::Event;
+pub use image::{AmiId, Arch, Image, ImageKey, ImageName, ImageRef, Provenance, Region, Repository, Version};
+pub use ledger::{Change, Head, IllegalEntry, LedgerView, Order, Table, ViewError};
+pub use lookup::Lookup;
+pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
+pub use selector::{ImageSelector, SourceSelector};
+pub use target::{Accepts, Deployment, Motion, Observed, Obstacle, RecordedTarget, Revision, SlotImage, SlotName, SlotState, TargetId};
+pub use transition::transition;
+
+/// Why a word is not a valid name, digest or selector: what was given, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not {wanted}")]
+pub struct ParseError {
+    /// What was typed or read, as it stood.
+    pub given: String,
+    /// What a valid value looks like, with its article: "an image name (…)".
+    pub wanted: &'static str,
+}
+
+impl ParseError {
+    pub(crate) fn new(given: &str, wanted: &'static str) -> Self {
+        // A pasted file must not fill the screen.
+        let given = given.chars().take(200).collect();
+        Self { given, wanted }
+    }
+}
+
+/// A string newtype that is checked when it is made, and reads and writes as a plain string.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $wanted:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::ParseError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err($crate::model::ParseError::new(text, $wanted)) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::model::ParseError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+pub(crate) use checked_text;
+
+/// Reads and writes as the text that `Display` and `FromStr` agree on.
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
