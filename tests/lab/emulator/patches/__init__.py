@@ -1,0 +1,13 @@
+"""What stock moto 5.2.1 gets wrong and imgctl depends on, put back as AWS documents it.
+
+Every module has `install()`, which replaces methods of moto's classes; nothing in site-packages is changed.
+"""
+
+from emulator.patches import autoscaling, ecr, ecs, images, image_lifecycle, launch_templates, launches, speed, templates_api
+
+
+def install_all() -> None:
+    for module in (
+        speed, launch_templates, templates_api, images, image_lifecycle, launches, autoscaling, ecr, ecs,
+    ):
+        module.install()

@@ -1,0 +1,1 @@
+"""Starting, stopping and steering the lab; standard library only."""
