@@ -1,5 +1,3 @@
 //! imgctl
-pub mod iac;
 pub mod model;
-pub mod provider;
-pub mod store;
+pub mod plan;

@@ -26,7 +26,9 @@ impl Artifact {
     pub fn digests(&self) -> BTreeSet<Digest> {
         match self {
             Self::Ami(_) => BTreeSet::new(),
-            Self::Oci(oci) => oci.platforms.values().map(|platform| platform.manifest.clone()).chain([oci.digest.clone()]).collect(),
+            Self::Oci(oci) => {
+                oci.platforms.values().map(|platform| platform.manifest.clone()).chain([oci.digest.clone()]).collect()
+            }
         }
     }
 }

@@ -40,7 +40,11 @@ impl FromStr for Digest {
             _ => return Err(ParseError::new(text, wanted)),
         };
         let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if digits.len() == length && digits.chars().all(hex) { Ok(Self(text.to_owned())) } else { Err(ParseError::new(text, wanted)) }
+        if digits.len() == length && digits.chars().all(hex) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseError::new(text, wanted))
+        }
     }
 }
 

@@ -130,9 +130,14 @@ impl Entry {
                 return Ok(());
             }
         }
-        let mut fields: Map<String, Value> = serde_json::from_str(&self.line).map_err(|error| EntryError::Malformed(error.to_string()))?;
+        let mut fields: Map<String, Value> =
+            serde_json::from_str(&self.line).map_err(|error| EntryError::Malformed(error.to_string()))?;
         fields.remove("hash");
-        if Digest::of(canonical(&fields)?.as_bytes()) == self.hash { Ok(()) } else { Err(EntryError::HashMismatch { seq: self.seq }) }
+        if Digest::of(canonical(&fields)?.as_bytes()) == self.hash {
+            Ok(())
+        } else {
+            Err(EntryError::HashMismatch { seq: self.seq })
+        }
     }
 
     /// The written form, without the line's end.
@@ -175,7 +180,10 @@ mod tests {
 
     fn entry() -> Entry {
         let by = Actor { who: "ana@laptop".into(), ..Actor::default() };
-        let event = Event::HoldSet { channel: "web/prod".parse().unwrap(), reason: "an \"hash\" in the text: é\u{2028}".into() };
+        let event = Event::HoldSet {
+            channel: "web/prod".parse().unwrap(),
+            reason: "an \"hash\" in the text: é\u{2028}".into(),
+        };
         Entry::seal(Seq(7), "2026-11-20T10:00:00Z".parse().unwrap(), &by, &event, &Entry::root()).unwrap()
     }
 
@@ -183,7 +191,11 @@ mod tests {
     fn a_line_reads_back_as_it_was_written() {
         let sealed = entry();
         assert_eq!(Entry::parse(sealed.line()), Ok(sealed.clone()));
-        assert!(sealed.line().starts_with(r#"{"at":"2026-11-20T10:00:00Z","by":{"who":"ana@laptop"},"event":{"channel":"web/prod""#));
+        assert!(
+            sealed
+                .line()
+                .starts_with(r#"{"at":"2026-11-20T10:00:00Z","by":{"who":"ana@laptop"},"event":{"channel":"web/prod""#)
+        );
     }
 
     #[test]
@@ -197,7 +209,8 @@ mod tests {
     fn order_of_members_is_not_part_of_the_hash() {
         let sealed = entry();
         let fields: BTreeMap<String, Value> = serde_json::from_str(sealed.line()).unwrap();
-        let backwards: Vec<String> = fields.iter().rev().map(|(k, v)| format!("{}:{v}", Value::from(k.as_str()))).collect();
+        let backwards: Vec<String> =
+            fields.iter().rev().map(|(k, v)| format!("{}:{v}", Value::from(k.as_str()))).collect();
         let line = format!("{{{}}}", backwards.join(","));
         assert_ne!(line, sealed.line());
         assert_eq!(Entry::parse(&line).unwrap().hash, sealed.hash);

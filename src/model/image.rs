@@ -8,7 +8,10 @@ use std::str::FromStr;
 
 fn is_word(text: &str, longest: usize, extra: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
-    !text.is_empty() && text.len() <= longest && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
+    !text.is_empty()
+        && text.len() <= longest
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(inner)
 }
 
 checked_text! {
@@ -201,7 +204,8 @@ impl Image {
     /// How a second recording under the same name relates to this one. Facts such as tags change; addresses do not.
     pub fn compare(&self, again: &Image) -> Comparison {
         let held: std::collections::BTreeSet<ImageRef> = self.addresses().collect();
-        let new: Vec<Artifact> = again.artifacts.iter().filter(|artifact| !held.contains(&artifact.address())).cloned().collect();
+        let new: Vec<Artifact> =
+            again.artifacts.iter().filter(|artifact| !held.contains(&artifact.address())).cloned().collect();
         let clashes = new.iter().filter_map(|artifact| Some((self.clash(artifact)?, artifact.address().to_string())));
         let clashes: Vec<(String, String)> = clashes.collect();
         match (new.is_empty(), clashes.is_empty()) {
@@ -246,7 +250,9 @@ mod tests {
         for text in ["ami-0123456789abcdef0@eu-west-1", &format!("127.0.0.1:5000/team/web@{}", Digest::of(b"x"))] {
             assert_eq!(text.parse::<ImageRef>().map(|address| address.to_string()), Ok(text.to_owned()));
         }
-        for bad in ["web:1", "team/web:1@sha256:00", "ami-12@eu-west-1", "ami-0123456789abcdef0", "ami-0123456789abcdef0@moon"] {
+        for bad in
+            ["web:1", "team/web:1@sha256:00", "ami-12@eu-west-1", "ami-0123456789abcdef0", "ami-0123456789abcdef0@moon"]
+        {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
     }

@@ -113,7 +113,14 @@ pub trait LedgerView {
 
     /// Records whose key starts with `prefix`, in key order, at most `limit`; after `after` when it is given
     /// (in the direction of `order`, that key excluded).
-    fn scan(&self, table: Table, prefix: &str, order: Order, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, ViewError>;
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        order: Order,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ViewError>;
 
     /// One entry by its number.
     fn entry(&self, seq: Seq) -> Result<Option<Entry>, ViewError>;

@@ -2,8 +2,8 @@
 
 use super::event::DeploymentRecord;
 use super::{
-    Channel, ChannelState, Entry, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView, Order, RecordedTarget, Rejection, Release,
-    Rollout, Seq, Table, TargetId, ViewError,
+    Channel, ChannelState, Entry, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView, Order,
+    RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,8 @@ impl Lookup<'_> {
     /// Versions of one name, newest first, at most `limit`.
     pub fn versions(&self, name: &ImageName, limit: usize) -> Result<Vec<ImageRecord>, ViewError> {
         let rows = self.0.scan(Table::Image, &format!("{name}@"), Order::Ascending, None, usize::MAX)?;
-        let mut records = rows.iter().map(|(key, text)| decode::<ImageRecord>(key, text)).collect::<Result<Vec<_>, _>>()?;
+        let mut records =
+            rows.iter().map(|(key, text)| decode::<ImageRecord>(key, text)).collect::<Result<Vec<_>, _>>()?;
         records.sort_by_key(|record| std::cmp::Reverse(record.seq));
         records.truncate(limit);
         Ok(records)
@@ -168,7 +169,9 @@ impl Lookup<'_> {
                 let address = ImageRef::Oci { repository: repository.clone(), digest: digest.clone() };
                 self.at_address(&address.to_string())?
             }
-            ImageSelector::RepositoryTag { repository, tag } => self.keys_after_bar(Table::RepositoryTag, &format!("{repository}:{tag}|"), MANY)?,
+            ImageSelector::RepositoryTag { repository, tag } => {
+                self.keys_after_bar(Table::RepositoryTag, &format!("{repository}:{tag}|"), MANY)?
+            }
             ImageSelector::Tag { name, tag } => {
                 let key = format!("{name}:{tag}");
                 let image = self.0.get(Table::Tag, &key)?;
@@ -176,7 +179,9 @@ impl Lookup<'_> {
             }
         };
         match keys.as_slice() {
-            [key] => self.image(key)?.ok_or_else(|| damaged(&key.to_string(), "an index entry without its image").into()),
+            [key] => {
+                self.image(key)?.ok_or_else(|| damaged(&key.to_string(), "an index entry without its image").into())
+            }
             [] => Err(LookupError::NotFound { selector: selector.to_string(), near: self.near(selector)? }),
             _ => Err(LookupError::Ambiguous { selector: selector.to_string(), matches: keys }),
         }
@@ -200,9 +205,12 @@ impl Lookup<'_> {
 
     /// The nearest name to one that was not found: a typing mistake is likelier than a missing image.
     fn near(&self, selector: &ImageSelector) -> Result<Option<String>, ViewError> {
-        let (ImageSelector::NameVersion { name, .. } | ImageSelector::Tag { name, .. }) = selector else { return Ok(None) };
+        let (ImageSelector::NameVersion { name, .. } | ImageSelector::Tag { name, .. }) = selector else {
+            return Ok(None);
+        };
         let wanted = selector.to_string();
-        let mut candidates: Vec<String> = self.versions(name, 200)?.iter().map(|record| record.image.key.to_string()).collect();
+        let mut candidates: Vec<String> =
+            self.versions(name, 200)?.iter().map(|record| record.image.key.to_string()).collect();
         if candidates.is_empty() {
             candidates = self.recent(500)?.iter().map(|record| record.image.key.to_string()).collect();
         }
@@ -212,7 +220,8 @@ impl Lookup<'_> {
 
 /// The candidate most like `wanted`, if any is like it at all.
 pub fn nearest<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Option<String> {
-    let scored = candidates.iter().map(|candidate| (strsim::jaro_winkler(wanted, candidate.as_ref()), candidate.as_ref()));
+    let scored =
+        candidates.iter().map(|candidate| (strsim::jaro_winkler(wanted, candidate.as_ref()), candidate.as_ref()));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.75).then(|| best.1.to_owned())
 }

@@ -23,7 +23,9 @@ pub use ledger::{Change, Head, IllegalEntry, LedgerView, Order, Table, ViewError
 pub use lookup::Lookup;
 pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
 pub use selector::{ImageSelector, SourceSelector};
-pub use target::{Accepts, Deployment, Motion, Observed, Obstacle, RecordedTarget, Revision, SlotImage, SlotName, SlotState, TargetId};
+pub use target::{
+    Accepts, Deployment, Motion, Observed, Obstacle, RecordedTarget, Revision, SlotImage, SlotName, SlotState, TargetId,
+};
 pub use transition::transition;
 
 /// Why a word is not a valid name, digest or selector: what was given, and what would be right.

@@ -26,7 +26,8 @@ impl FromStr for ImageSelector {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let wanted = "an image (NAME@VERSION, NAME:TAG, sha256:…, ami-… or HOST/REPOSITORY:TAG)";
-        let hex = |digits: &str| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+        let hex =
+            |digits: &str| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
         if let Some(digits) = text.strip_prefix("sha256:") {
             return if hex(digits) { Ok(Self::Digest(text.to_owned())) } else { Err(ParseError::new(text, wanted)) };
         }
@@ -105,7 +106,10 @@ impl SourceSelector {
                 Ok(Self::RegistryTag { repository: with_host(repository)?, tag: tag.to_owned() })
             }
             // Docker's meaning of no tag is `latest`; recording should say what it means.
-            _ => Err(ParseError::new(text, "an image in a registry (HOST/REPOSITORY:TAG or …@sha256:…; the tag must be given)")),
+            _ => Err(ParseError::new(
+                text,
+                "an image in a registry (HOST/REPOSITORY:TAG or …@sha256:…; the tag must be given)",
+            )),
         }
     }
 }
@@ -116,7 +120,10 @@ fn with_host(text: &str) -> Result<Repository, ParseError> {
     if host.contains('.') || host.contains(':') || host == "localhost" {
         return text.parse();
     }
-    Err(ParseError::new(text, "a repository with its registry's host (as in docker.io/library/nginx or registry.example.com/team/web)"))
+    Err(ParseError::new(
+        text,
+        "a repository with its registry's host (as in docker.io/library/nginx or registry.example.com/team/web)",
+    ))
 }
 
 impl FromStr for SourceSelector {
@@ -124,7 +131,8 @@ impl FromStr for SourceSelector {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         if let Some(layout) = text.strip_prefix("oci:") {
-            let (dir, reference) = layout.rsplit_once(':').map_or((layout, None), |(dir, name)| (dir, Some(name.to_owned())));
+            let (dir, reference) =
+                layout.rsplit_once(':').map_or((layout, None), |(dir, name)| (dir, Some(name.to_owned())));
             return if dir.is_empty() {
                 Err(ParseError::new(text, "an OCI layout (oci:DIR or oci:DIR:NAME)"))
             } else {
@@ -169,7 +177,9 @@ mod tests {
     fn a_selector_reads_back_as_it_was_typed() {
         let digest = Digest::of(b"x");
         let pinned = format!("127.0.0.1:5000/web@{digest}");
-        for text in ["web@1.4.2", "web@1", "web:stable", "ami-0ab", "sha256:3f9a", "127.0.0.1:5000/team/web:1.0", &pinned] {
+        for text in
+            ["web@1.4.2", "web@1", "web:stable", "ami-0ab", "sha256:3f9a", "127.0.0.1:5000/team/web:1.0", &pinned]
+        {
             assert_eq!(text.parse::<ImageSelector>().map(|s| s.to_string()), Ok(text.to_owned()));
         }
         for bad in ["", "web", "web@", "Web@1", "sha256:", "sha256:XYZ", "web:", "web: x"] {

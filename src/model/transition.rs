@@ -4,7 +4,8 @@ use super::event::DeploymentRecord;
 use super::ledger::{Change, IllegalEntry, LedgerView, Table, ViewError};
 use super::lookup::{ImageRecord, Lookup, lineage_key, rejection_key};
 use super::{
-    Artifact, Cause, Channel, ChannelState, Entry, Event, Hold, Image, ImageKey, Outcome, RecordedTarget, Rejection, Release, Rollout, Seq, StepState,
+    Artifact, Cause, Channel, ChannelState, Entry, Event, Hold, Image, ImageKey, Outcome, RecordedTarget, Rejection,
+    Release, Rollout, Seq, StepState,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn transition(view: &dyn LedgerView, entry: &Entry) -> Result<Vec<Change>, IllegalEntry> {
     if entry.is_newer() {
         let event = serde_json::from_str::<serde_json::Value>(entry.line()).ok();
-        let event = event.and_then(|line| line.get("event")?.get("type")?.as_str().map(str::to_owned)).unwrap_or_default();
+        let event =
+            event.and_then(|line| line.get("event")?.get("type")?.as_str().map(str::to_owned)).unwrap_or_default();
         return Err(IllegalEntry::Newer { seq: entry.seq, version: entry.version, event });
     }
     let mut fold = Fold { look: Lookup(view), entry, changes: Vec::new() };
@@ -58,15 +60,21 @@ impl Fold<'_> {
             Event::Untagged { image, tags } => self.untagged(image, tags),
             Event::TagsMirrored { image, .. } => self.known(image).map(|_| self.log_image(image)),
             Event::RolloutStarted { .. } => self.rollout_started(),
-            Event::StepStarted { rollout, step } => self.step(*rollout, *step, StepState::Started { at: self.entry.at, revision: None }).map(drop),
+            Event::StepStarted { rollout, step } => {
+                self.step(*rollout, *step, StepState::Started { at: self.entry.at, revision: None }).map(drop)
+            }
             Event::StepDeployed { rollout, step, revision, .. } => {
                 let state = StepState::Started { at: self.entry.at, revision: Some(revision.clone()) };
                 self.step(*rollout, *step, state).map(drop)
             }
             Event::StepSucceeded { .. } => self.step_succeeded(),
-            Event::StepFailed { rollout, step, reason, .. } => self.step(*rollout, *step, StepState::Failed { reason: reason.clone() }).map(drop),
+            Event::StepFailed { rollout, step, reason, .. } => {
+                self.step(*rollout, *step, StepState::Failed { reason: reason.clone() }).map(drop)
+            }
             Event::RolloutFinished { rollout, outcome } => self.rollout_finished(*rollout, outcome),
-            Event::HoldSet { channel, reason } => self.with_channel(channel, |state, hold| state.hold = Some(hold(reason))),
+            Event::HoldSet { channel, reason } => {
+                self.with_channel(channel, |state, hold| state.hold = Some(hold(reason)))
+            }
             Event::HoldLifted { channel, .. } => self.with_channel(channel, |state, _| state.hold = None),
             Event::ImageRejected { image, channel, reason } => {
                 self.known(image)?;
@@ -93,8 +101,13 @@ impl Fold<'_> {
         if image.artifacts.is_empty() {
             return Err(impossible(format!("image {key} has no artifact")));
         }
-        let record =
-            ImageRecord { image: image.clone(), seq: self.entry.seq, at: self.entry.at, by: self.entry.by.who.clone(), tags: BTreeSet::new() };
+        let record = ImageRecord {
+            image: image.clone(),
+            seq: self.entry.seq,
+            at: self.entry.at,
+            by: self.entry.by.who.clone(),
+            tags: BTreeSet::new(),
+        };
         self.put(Table::Image, key.to_string(), &record);
         self.set(Table::Recent, self.entry.seq.key(), key.to_string());
         self.index_artifacts(key, &image.artifacts);
@@ -174,7 +187,9 @@ impl Fold<'_> {
     }
 
     fn rollout_started(&mut self) -> Result<(), Fault> {
-        let Event::RolloutStarted { channel, image, from, cause, reason, steps } = &self.entry.event else { return Ok(()) };
+        let Event::RolloutStarted { channel, image, from, cause, reason, steps } = &self.entry.event else {
+            return Ok(());
+        };
         self.known(image)?;
         let mut state = self.look.channel(channel)?;
         let numbers: BTreeSet<u32> = steps.iter().map(|step| step.number).collect();
@@ -182,7 +197,9 @@ impl Fold<'_> {
             return Err(impossible("two steps have one number"));
         }
         match cause {
-            Cause::Promote if state.open.is_some() => return Err(impossible(format!("{channel} has a rollout that has not finished"))),
+            Cause::Promote if state.open.is_some() => {
+                return Err(impossible(format!("{channel} has a rollout that has not finished")));
+            }
             Cause::Promote => {}
             Cause::Rollback { of, depth, leaves, automatic } => {
                 self.supersede(&state, *of)?;
@@ -259,7 +276,8 @@ impl Fold<'_> {
             at,
         };
         self.put(Table::Target, step.target.to_string(), &recorded);
-        let record = DeploymentRecord { target: step.target.clone(), channel: rollout.channel.clone(), rollout: rollout.id, at };
+        let record =
+            DeploymentRecord { target: step.target.clone(), channel: rollout.channel.clone(), rollout: rollout.id, at };
         self.put(Table::Deployment, format!("{}|{}", rollout.image, self.entry.seq.key()), &record);
         Ok(())
     }
@@ -299,7 +317,11 @@ impl Fold<'_> {
         state.current = Some(release);
     }
 
-    fn with_channel(&mut self, channel: &Channel, change: impl FnOnce(&mut ChannelState, &dyn Fn(&str) -> Hold)) -> Result<(), Fault> {
+    fn with_channel(
+        &mut self,
+        channel: &Channel,
+        change: impl FnOnce(&mut ChannelState, &dyn Fn(&str) -> Hold),
+    ) -> Result<(), Fault> {
         let mut state = self.look.channel(channel)?;
         change(&mut state, &|reason| self.hold(reason));
         self.put(Table::Channel, channel.to_string(), &state);

@@ -1,6 +1,4 @@
 //! The outside: clouds, registries and files. The only room with SDKs and sockets; it reads and does, and never decides.
 
 pub mod clock;
-pub mod source;
-pub mod state;
 pub mod target;

@@ -1,6 +1,7 @@
 //! Where images run: each kind of target observes and deploys; which image should run is decided elsewhere.
 
-use crate::model::{ImageKey, Observed, Revision, Seq, Step, TargetId};
+use crate::model::{Deployment, ImageKey, Observed, Revision, Seq, Step, TargetId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The read half: `status` and `drift` hold only this, and cannot deploy.
 #[async_trait::async_trait]
@@ -11,14 +12,51 @@ pub trait Observe: Send + Sync {
     async fn observe(&self) -> Result<Observed, TargetError>;
 }
 
+/// One place that runs an image.
+#[async_trait::async_trait]
+pub trait Target: Observe {
+    /// Carries out one step: refused as `Moved` unless the target is still at `step.expect`. Called again with the
+    /// same token it finds what it did before, and does no second time.
+    async fn deploy(&self, order: &Order<'_>) -> Result<Deployed, TargetError>;
+
+    /// How far a deployment that `deploy` began has come. One call to the platform.
+    async fn follow(&self, deployment: &str) -> Result<Deployment, TargetError>;
+
+    /// Stops the platform's own deployment and waits until it has stopped. What was replaced stays replaced.
+    async fn cancel(&self, deployment: &str) -> Result<(), TargetError>;
+
+    /// What would change besides the image on the way from one revision to another, a line each.
+    async fn differences(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError>;
+}
+
+/// All targets of one kind, so that many can be observed in few calls.
+#[async_trait::async_trait]
+pub trait Fleet: Send + Sync {
+    fn target(&self, id: &TargetId) -> Option<&dyn Target>;
+
+    /// Observes these targets in batches. Every id asked for that this fleet knows is in the answer.
+    async fn survey(&self, ids: &BTreeSet<TargetId>, depth: Depth) -> BTreeMap<TargetId, Result<Observed, TargetError>>;
+}
+
+/// How much a survey reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What is configured and what runs: batched, a few calls for hundreds of targets.
+    Running,
+    /// Also what only one call per target tells: deployments under way, what each slot accepts.
+    Deploying,
+}
+
 /// Names one deployment for ever, so that a retry finds what it did before.
 #[derive(Debug, Clone)]
 pub struct Order<'a> {
-    /// Unique to the ledger, the rollout and the step: what a platform takes as an idempotency token.
+    /// Unique to the ledger, the rollout and the step: what a platform takes as an idempotency token. At most 64 characters.
     pub token: String,
     pub rollout: Seq,
     pub image: &'a ImageKey,
     pub step: &'a Step,
+    /// It may have been ordered before, by a process that died.
+    pub again: bool,
 }
 
 /// What a platform answered to an order.

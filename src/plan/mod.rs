@@ -1,0 +1,137 @@
+//! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
+
+pub mod promote;
+pub mod resume;
+pub mod rollback;
+mod slots;
+
+pub use promote::promote;
+pub use resume::resume;
+pub use rollback::rollback;
+
+use crate::model::{
+    Cause, Channel, ChannelState, Image, ImageKey, ImageRef, Observed, RecordedTarget, Rejection, Release, Rollout,
+    Seq, Step, TargetId,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Everything a plan may look at, read before it is made.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub now: Timestamp,
+    /// The head of the ledger when it was read: the plan is valid only on it.
+    pub base: Seq,
+    pub channel: Channel,
+    pub state: ChannelState,
+    /// Depth → release, as far down as was read; the current one included.
+    pub lineage: BTreeMap<u64, Release>,
+    /// The rollout of this channel that has not finished.
+    pub open: Option<Rollout>,
+    /// Every image that the lineage or the intent names.
+    pub images: BTreeMap<ImageKey, Image>,
+    pub rejections: BTreeMap<ImageKey, Rejection>,
+    pub targets: BTreeMap<TargetId, TargetView>,
+    /// Whether an address can still be launched or pulled. Absent: it was not asked.
+    pub fitness: BTreeMap<ImageRef, Fitness>,
+}
+
+/// One target of the channel, as recorded and as seen.
+#[derive(Debug, Clone)]
+pub struct TargetView {
+    pub recorded: Option<RecordedTarget>,
+    pub sight: Sight,
+}
+
+/// What came of looking at a target.
+#[derive(Debug, Clone)]
+pub enum Sight {
+    Seen(Box<Observed>),
+    /// The platform says there is no such thing.
+    Gone {
+        why: String,
+    },
+    /// No answer: unknown, and never taken for good.
+    Unreachable {
+        why: String,
+    },
+}
+
+/// Whether an image can be launched or pulled now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fitness {
+    Fit,
+    Unfit { why: String },
+    Unknown { why: String },
+}
+
+/// What will be done, and why it must not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Valid only while this is the ledger's head.
+    pub base: Seq,
+    pub channel: Channel,
+    /// What the targets shall run. `None`: there is nothing to go to, and a blocker says why.
+    pub image: Option<ImageKey>,
+    /// The channel's image now.
+    pub from: Option<ImageKey>,
+    pub cause: Cause,
+    pub steps: Vec<Step>,
+    /// Targets that are there already.
+    pub settled: Vec<TargetId>,
+    pub blockers: Vec<Blocker>,
+    /// What the person should know before saying yes.
+    pub notes: Vec<String>,
+    /// The channel itself is there already: with no steps, nothing is to be done or written.
+    pub done: bool,
+}
+
+impl Plan {
+    /// Neither something to do nor something to write.
+    pub fn is_noop(&self) -> bool {
+        self.steps.is_empty() && self.done && self.blockers.is_empty()
+    }
+
+    fn sorted(mut self) -> Self {
+        self.blockers.sort();
+        self.blockers.dedup();
+        self
+    }
+}
+
+/// Why a plan must not run: a value, so that all of them can be shown at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Blocker {
+    /// The image, channel or target it is about.
+    pub subject: String,
+    pub kind: BlockerKind,
+    pub what: String,
+    /// What would make it go away, as a command where there is one.
+    pub fix: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockerKind {
+    Rejected,
+    Held,
+    Unfinished,
+    NoTargets,
+    NothingBeneath,
+    NoArtifact,
+    Unfit,
+    Unknown,
+    Gone,
+    Obstacle,
+    Busy,
+}
+
+impl Blocker {
+    fn new(kind: BlockerKind, subject: impl ToString, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { kind, subject: subject.to_string(), what: what.into(), fix: fix.into() }
+    }
+}
+
+#[cfg(test)]
+mod world;

@@ -1,0 +1,173 @@
+//! Promote: put this image on every target of this channel.
+
+use super::slots::{Need, need, step};
+use super::{Blocker, BlockerKind, Plan, Sight, Snapshot};
+use crate::model::{Cause, ImageKey, StepState};
+
+/// The plan that brings every target of the channel to `image`.
+pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
+    let mut plan = Plan {
+        base: snapshot.base,
+        channel: snapshot.channel.clone(),
+        image: Some(image.clone()),
+        from: snapshot.state.current.as_ref().map(|release| release.image.clone()),
+        cause: Cause::Promote,
+        steps: Vec::new(),
+        settled: Vec::new(),
+        blockers: Vec::new(),
+        notes: Vec::new(),
+        done: snapshot.state.current.as_ref().is_some_and(|release| release.image == *image),
+    };
+    plan.blockers.extend(forbidden(snapshot, image, plan.done));
+    add_steps(&mut plan, snapshot, image);
+    for (id, view) in &snapshot.targets {
+        let Sight::Seen(observed) = &view.sight else { continue };
+        if let Some(deployment) = observed.deployment.as_ref().filter(|d| d.is_active())
+            && snapshot.open.is_none()
+        {
+            let what = format!("{} is under way there, and this ledger did not start it", deployment.id);
+            let fix = format!("wait for its end, or imgctl rollback {}", snapshot.channel);
+            plan.blockers.push(Blocker::new(BlockerKind::Busy, id, what, fix));
+        }
+    }
+    plan.sorted()
+}
+
+/// What the ledger says against it.
+fn forbidden(snapshot: &Snapshot, image: &ImageKey, current: bool) -> Vec<Blocker> {
+    let channel = &snapshot.channel;
+    let mut blockers = Vec::new();
+    if let Some(rejection) = snapshot.rejections.get(image) {
+        let place =
+            rejection.channel.as_ref().map_or_else(|| "everywhere".to_owned(), |channel| format!("in {channel}"));
+        let what =
+            format!("is rejected {place} since entry {} ({}): {}", rejection.seq, rejection.by, rejection.reason);
+        let scope = rejection.channel.as_ref().map(|channel| format!(" --channel {channel}")).unwrap_or_default();
+        blockers.push(Blocker::new(BlockerKind::Rejected, image, what, format!("imgctl restore {image}{scope}")));
+    }
+    // Promoting what the hold holds is no way round it: it brings strayed targets back.
+    if let Some(hold) = snapshot.state.hold.as_ref().filter(|_| !current) {
+        let what = format!("is held since entry {} ({}): {}", hold.seq, hold.by, hold.reason);
+        blockers.push(Blocker::new(BlockerKind::Held, channel, what, format!("imgctl release {channel}")));
+    }
+    if let Some(open) = &snapshot.open {
+        let started = open.states.values().any(|state| !matches!(state, StepState::Pending));
+        let what = format!(
+            "rollout {} of {} has not finished{}",
+            open.id,
+            open.image,
+            if started { "" } else { ", and moved nothing yet" }
+        );
+        let fix = format!("imgctl resume {0}, imgctl rollback {channel} or imgctl abort {0}", open.id);
+        blockers.push(Blocker::new(BlockerKind::Unfinished, channel, what, fix));
+    }
+    if snapshot.targets.is_empty() {
+        let fix = format!("add [[channels.{}.{}.targets]] to imgctl.toml", channel.name, channel.env);
+        blockers.push(Blocker::new(BlockerKind::NoTargets, channel, "no target follows it", fix));
+    }
+    blockers
+}
+
+/// A step for every target that is not there, and for every one that is there and not recorded so.
+pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
+    let Some(image) = snapshot.images.get(key) else { return };
+    for (id, view) in &snapshot.targets {
+        let number = plan.steps.len() + 1;
+        match need(snapshot, id, view, image) {
+            Need::Blocked(blockers) => plan.blockers.extend(blockers),
+            Need::Settled { unrecorded: false, .. } => plan.settled.push(id.clone()),
+            Need::Settled { unrecorded: true, wanted } => {
+                let notes = vec!["runs it already: only recorded".to_owned()];
+                plan.steps.extend(step(number, id, view, wanted, notes));
+            }
+            Need::Step { wanted, notes } => plan.steps.extend(step(number, id, view, wanted, notes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{World, check};
+    use super::*;
+
+    fn plan(world: &World, image: &str) -> Plan {
+        promote(&world.snapshot(), &image.parse().unwrap())
+    }
+
+    #[test]
+    fn every_target_that_is_not_there_becomes_a_step() {
+        let world = World::parse(
+            "web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1; target b: ami-2 recorded web@2",
+        );
+        check(&plan(&world, "web@2"), "~ a  ami-00000001 → ami-00000002\n= b");
+    }
+
+    #[test]
+    fn what_is_there_and_was_not_recorded_is_recorded() {
+        let world = World::parse("web@1 = ami-1; target a: ami-1");
+        check(&plan(&world, "web@1"), "~ a  ami-00000001 → ami-00000001  (runs it already: only recorded)");
+    }
+
+    #[test]
+    fn promoting_the_current_image_again_does_nothing() {
+        let world = World::parse("web@1 = ami-1; current web@1; target a: ami-1 recorded web@1");
+        assert!(plan(&world, "web@1").is_noop());
+    }
+
+    #[test]
+    fn all_blockers_are_shown_at_once() {
+        let world = World::parse(
+            "web@1 = ami-1; web@2 = ami-2 unfit; current web@1; hold; reject web@2; target a: ami-1; target b: gone; target c: unreachable; target d: arm64",
+        );
+        check(
+            &plan(&world, "web@2"),
+            "! b gone: there is no such group
+             ! c unknown: no answer
+             ! d no-artifact: slot template takes an arm64 AMI in eu-west-1, and web@2 has only x86_64 in eu-west-1
+             ! web/prod held: is held since entry 5 (ana): told so
+             ! web@2 rejected: is rejected in web/prod since entry 6 (ana): told so
+             ! web@2 unfit: ami-00000002: it was deregistered",
+        );
+    }
+
+    #[test]
+    fn a_group_at_latest_is_pinned_and_the_plan_says_so() {
+        let world = World::parse("web@1 = ami-1; web@2 = ami-2; current web@1; target a: $Latest ami-1");
+        check(
+            &plan(&world, "web@2"),
+            "~ a  $Latest → ami-00000001 → ami-00000002  (is at $Latest: pinned to its current number first, so that it can be rolled back)",
+        );
+    }
+
+    #[test]
+    fn a_deployment_that_is_not_ours_is_not_trampled_on() {
+        let world = World::parse("web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1 moving");
+        let shown = plan(&world, "web@2");
+        assert_eq!(shown.blockers.first().map(|blocker| blocker.kind), Some(BlockerKind::Busy));
+    }
+
+    #[test]
+    fn an_open_rollout_blocks_and_names_the_way_on() {
+        let world = World::parse("web@1 = ami-1; web@2 = ami-2; current web@1; open web@2; target a: ami-1 moving");
+        let shown = plan(&world, "web@2");
+        assert_eq!(shown.blockers.len(), 1, "{:?}", shown.blockers);
+        assert!(shown.blockers[0].fix.starts_with("imgctl resume 9"), "{}", shown.blockers[0].fix);
+    }
+
+    #[test]
+    fn instances_that_run_something_else_need_a_step_though_the_template_is_right() {
+        let world = World::parse("web@1 = ami-1; current web@1; target a: ami-1 recorded web@1 running ami-2");
+        assert_eq!(plan(&world, "web@1").steps.len(), 1);
+    }
+
+    #[test]
+    fn a_plan_rendered_ten_times_is_one_plan() {
+        let world = World::parse(
+            "web@1 = ami-1; web@2 = ami-2; current web@1; target b: ami-1; target a: ami-1; target c: gone",
+        );
+        let first = serde_json::to_string(&plan(&world, "web@2")).unwrap();
+        for _ in 0..10 {
+            assert_eq!(serde_json::to_string(&plan(&world, "web@2")).unwrap(), first);
+        }
+    }
+}
