@@ -141,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         host = f"{self.server.server_address[0]}:{self.server.server_address[1]}"
         connection = http.client.HTTPConnection(self.upstream, timeout=60)
         headers = {key: value for key, value in self.headers.items() if key.lower() not in HOP_BY_HOP}
+        if not body:
+            headers = {key: value for key, value in headers.items() if key.lower() not in ("content-length", "expect")}
         # With our own address as Host, the registry's Location headers lead back to this proxy.
         headers["Host"] = host
         with contextlib.closing(connection):

@@ -97,7 +97,9 @@ def _launch(ec2: Any, autoscaling: Any, name: str, body: Body) -> tuple[Body, An
             ebs_optimized=False, associate_public_ip_address=False, block_device_mappings=[],
         )
         return {"launch_config_name": name}, None
-    template = _template(ec2, str(body.get("template_name") or name), body.get("ami"), body)
+    # AWS: a launch template's name has at least three characters.
+    template_name = str(body.get("template_name") or (name if len(name) >= 3 else f"{name}-template"))
+    template = _template(ec2, template_name, body.get("ami"), body)
     spec = {"LaunchTemplateId": template.id, "Version": str(body.get("version") or "1")}
     if not body.get("mixed"):
         return {"launch_template": spec}, template

@@ -38,14 +38,17 @@ _stock_update_action = AutoScalingResponse.update_auto_scaling_group
 
 
 def _set_launch_configuration(
-    self: Any, launch_config_name: str | None, launch_template: dict[str, Any] | None, policy: dict[str, Any] | None
+    self: Any,
+    launch_config_name: str | None,
+    launch_template: dict[str, Any] | None,
+    mixed_instances_policy: dict[str, Any] | None,
 ) -> None:
     """AWS: CreateAutoScalingGroup / UpdateAutoScalingGroup: an unknown template or version is a ValidationError.
     Stock: accepts any version number, and keeps an old launch template beside a new launch configuration.
     """
     try:
-        _stock_set_configuration(self, launch_config_name, launch_template, policy)
-        if (launch_template or policy) and self.ec2_launch_template:
+        _stock_set_configuration(self, launch_config_name, launch_template, mixed_instances_policy)
+        if (launch_template or mixed_instances_policy) and self.ec2_launch_template:
             self.ec2_launch_template.get_version(self.launch_template_version)
             self.launch_config = None
             self.launch_configuration_name = None

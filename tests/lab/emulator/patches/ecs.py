@@ -12,8 +12,8 @@ def install() -> None:
     def update_service(self: Any, properties: dict[str, Any]) -> Any:
         """AWS: UpdateService: the service and its PRIMARY deployment name the task definition by ARN.
         Stock: stores "family:revision" as given and leaves the deployment at the old one."""
-        service = stock_update(self, properties)
         wanted = properties.get("task_definition")
+        service = stock_update(self, properties)
         if not wanted:
             return service
         arn = self.describe_task_definition(wanted).arn

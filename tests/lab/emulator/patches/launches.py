@@ -145,7 +145,7 @@ def _launch_from_configuration(group: Any, count: int, tags: dict[str, str]) -> 
     config = group.launch_config
     found = _run(
         group, config.image_id, config.instance_type, count, tags, user_data=config.user_data,
-        security_groups=config.security_groups or [], instance_type=config.instance_type,
+        security_groups=config.security_groups or [],
     )
     states = []
     for instance in found:
