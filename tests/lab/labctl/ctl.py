@@ -300,6 +300,9 @@ def main() -> int:
             cmd_layout(options)
         else:
             options.act(Lab(options.dir), options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (`head`, `grep -q`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Refused as refused:
         print(f"ctl: {refused}", file=sys.stderr)
         return 1
