@@ -111,9 +111,10 @@ pub struct Deployment {
     pub toward: Option<Revision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
-    /// Instances (tasks, pods) replaced so far, and in all.
-    pub done: u32,
-    pub total: u32,
+    /// As the platform counts; it goes back down while a deployment is rolled back.
+    pub percent: u32,
+    /// Instances (tasks, pods) still to be replaced.
+    pub left: u32,
 }
 
 impl Deployment {

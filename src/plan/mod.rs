@@ -8,6 +8,7 @@ mod slots;
 pub use promote::promote;
 pub use resume::resume;
 pub use rollback::rollback;
+pub use slots::is_settled;
 
 use crate::model::{
     Cause, Channel, ChannelState, Image, ImageKey, ImageRef, Observed, RecordedTarget, Rejection, Release, Rollout,
@@ -78,7 +79,7 @@ pub struct Plan {
     pub from: Option<ImageKey>,
     pub cause: Cause,
     pub steps: Vec<Step>,
-    /// Targets that are there already.
+    /// Targets that are there already. One that is also a step is only to be recorded.
     pub settled: Vec<TargetId>,
     pub blockers: Vec<Blocker>,
     /// What the person should know before saying yes.

@@ -78,6 +78,7 @@ pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
             Need::Settled { unrecorded: false, .. } => plan.settled.push(id.clone()),
             Need::Settled { unrecorded: true, wanted } => {
                 let notes = vec!["runs it already: only recorded".to_owned()];
+                plan.settled.push(id.clone());
                 plan.steps.extend(step(number, id, view, wanted, notes));
             }
             Need::Step { wanted, notes } => plan.steps.extend(step(number, id, view, wanted, notes)),

@@ -176,8 +176,8 @@ fn observed(id: &str, words: &[&str]) -> Observed {
         motion: Motion::Moving { phase: "InProgress".into(), note: None },
         toward: Some("lt-a:2".parse().unwrap()),
         started: None,
-        done: 1,
-        total: 3,
+        percent: 33,
+        left: 2,
     });
     Observed {
         revision: format!("lt-{id}:1").parse().unwrap(),
@@ -200,7 +200,8 @@ pub(super) fn check(plan: &Plan, expect: &str) {
         let notes = if step.notes.is_empty() { String::new() } else { format!("  ({})", step.notes.join("; ")) };
         lines.push(format!("~ {}  {}{notes}", step.target, changes.join(", ")));
     }
-    lines.extend(plan.settled.iter().map(|id| format!("= {id}")));
+    let recorded = |id: &&TargetId| !plan.steps.iter().any(|step| step.target == **id);
+    lines.extend(plan.settled.iter().filter(recorded).map(|id| format!("= {id}")));
     for blocker in &plan.blockers {
         let kind = serde_json::to_value(blocker.kind).unwrap();
         lines.push(format!("! {} {}: {}", blocker.subject, kind.as_str().unwrap(), blocker.what));

@@ -1,7 +1,36 @@
 //! Where images run: each kind of target observes and deploys; which image should run is decided elsewhere.
 
 use crate::model::{Deployment, ImageKey, Observed, Revision, Seq, Step, TargetId};
+use crate::provider::aws::AwsError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub mod asg;
+pub mod asg_settings;
+
+/// Why a target could not be observed or moved.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TargetError {
+    /// The platform says there is no such thing.
+    #[error("there is no {what}")]
+    Gone { what: String },
+    /// Somebody moved it after the plan was made: nothing was done.
+    #[error("{target} is at {found}, and the plan was made when it was at {expected}")]
+    Moved { target: TargetId, expected: Revision, found: Revision },
+    /// It cannot be done as things are.
+    #[error("{what}")]
+    Refused { what: String, hint: String },
+    /// The platform did not answer, or not as hoped.
+    #[error(transparent)]
+    Aws(#[from] Arc<AwsError>),
+}
+
+impl From<AwsError> for TargetError {
+    fn from(error: AwsError) -> Self {
+        Self::Aws(Arc::new(error))
+    }
+}
 
 /// The read half: `status` and `drift` hold only this, and cannot deploy.
 #[async_trait::async_trait]
@@ -25,6 +54,9 @@ pub trait Target: Observe {
     /// Stops the platform's own deployment and waits until it has stopped. What was replaced stays replaced.
     async fn cancel(&self, deployment: &str) -> Result<(), TargetError>;
 
+    /// How often `follow` is asked, and how long a step may take.
+    fn pace(&self) -> Pace;
+
     /// What would change besides the image on the way from one revision to another, a line each.
     async fn differences(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError>;
 }
@@ -35,7 +67,8 @@ pub trait Fleet: Send + Sync {
     fn target(&self, id: &TargetId) -> Option<&dyn Target>;
 
     /// Observes these targets in batches. Every id asked for that this fleet knows is in the answer.
-    async fn survey(&self, ids: &BTreeSet<TargetId>, depth: Depth) -> BTreeMap<TargetId, Result<Observed, TargetError>>;
+    async fn survey(&self, ids: &BTreeSet<TargetId>, depth: Depth)
+    -> BTreeMap<TargetId, Result<Observed, TargetError>>;
 }
 
 /// How much a survey reads.
@@ -45,6 +78,15 @@ pub enum Depth {
     Running,
     /// Also what only one call per target tells: deployments under way, what each slot accepts.
     Deploying,
+}
+
+/// How a target's deployments are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Time between two questions.
+    pub poll: Duration,
+    /// A step that has not settled after this long has failed.
+    pub limit: Duration,
 }
 
 /// Names one deployment for ever, so that a retry finds what it did before.

@@ -1,0 +1,171 @@
+//! Apply: carry out steps side by side, each with its precondition, each result written before the next is begun.
+
+use super::follow::{self, End};
+use super::run::{NOT_BEGUN, Remains, StepEnd, StepReport};
+use super::{Ctx, FlowError, StepNews};
+use crate::model::{Event, ImageRef, Lookup, Rollout, Seq, Step};
+use crate::plan::resume::Left;
+use crate::provider::target::{Order, Target, TargetError};
+use futures_util::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How many targets move at the same time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What is to be carried out.
+pub(super) struct Work<'a> {
+    pub rollout: &'a Rollout,
+    pub lefts: Vec<Left>,
+    /// Steps may have been ordered before, by a process that died.
+    pub again: bool,
+    pub wait: bool,
+}
+
+/// Carries out the work. After the first failure no further step is begun; those under way are seen to their end.
+pub(super) async fn apply(ctx: &Ctx<'_>, work: Work<'_>) -> Result<Vec<StepReport>, FlowError> {
+    let token = token(ctx)?;
+    let failed = AtomicBool::new(false);
+    let run = Run { ctx, rollout: work.rollout, token, again: work.again, wait: work.wait, failed: &failed };
+    let steps = futures_util::stream::iter(work.lefts).map(|left| run.one(left));
+    let reports: Vec<Result<StepReport, FlowError>> = steps.buffered(SIDE_BY_SIDE).collect().await;
+    reports.into_iter().collect()
+}
+
+/// The part of an order's token that tells this ledger from every other.
+fn token(ctx: &Ctx<'_>) -> Result<String, FlowError> {
+    let view = ctx.store.view()?;
+    let first = Lookup(&*view).0.entry(Seq(1))?;
+    Ok(match first.map(|entry| entry.event) {
+        Some(Event::LedgerCreated { id }) => id.simple().to_string(),
+        _ => String::new(),
+    })
+}
+
+struct Run<'a> {
+    ctx: &'a Ctx<'a>,
+    rollout: &'a Rollout,
+    token: String,
+    again: bool,
+    wait: bool,
+    failed: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    async fn one(&self, left: Left) -> Result<StepReport, FlowError> {
+        let step = match &left {
+            Left::Confirm(step) | Left::Deploy(step) => step,
+            Left::Follow { step, .. } | Left::Unseen { step, .. } => step,
+        }
+        .clone();
+        let end = self.end_of(&step, left).await?;
+        match &end {
+            StepEnd::Succeeded => self.ctx.watch.step(&step, StepNews::Succeeded),
+            StepEnd::Failed { reason, .. } => self.ctx.watch.step(&step, StepNews::Failed(reason)),
+            StepEnd::Left { why } => self.ctx.watch.step(&step, StepNews::Left(why)),
+        }
+        if matches!(end, StepEnd::Failed { .. }) {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        Ok(StepReport { target: step.target.clone(), step, end })
+    }
+
+    async fn end_of(&self, step: &Step, left: Left) -> Result<StepEnd, FlowError> {
+        let Some(target) = self.ctx.fleet.target(&step.target) else {
+            return Ok(StepEnd::Left { why: "it is no longer in the config".to_owned() });
+        };
+        let deployment = match left {
+            Left::Unseen { why, .. } => return Ok(StepEnd::Left { why }),
+            Left::Follow { deployment, .. } => Some(deployment),
+            Left::Confirm(_) => None,
+            Left::Deploy(_) => {
+                if self.failed.load(Ordering::SeqCst) {
+                    return Ok(StepEnd::Left { why: NOT_BEGUN.to_owned() });
+                }
+                if self.ctx.stop.is_cancelled() {
+                    return Ok(StepEnd::Left { why: "not begun: interrupted".to_owned() });
+                }
+                match self.deploy(target, step).await? {
+                    Ok(deployment) => deployment,
+                    Err(end) => return Ok(end),
+                }
+            }
+        };
+        if !self.wait {
+            return Ok(StepEnd::Left { why: "ordered, and not waited for".to_owned() });
+        }
+        let end = follow::to_the_end(self.ctx, target, step, deployment.as_deref()).await;
+        self.write(step, end)
+    }
+
+    /// Intent first, then the call, then its answer: whatever dies in between, `resume` finds where.
+    async fn deploy(&self, target: &dyn Target, step: &Step) -> Result<Result<Option<String>, StepEnd>, FlowError> {
+        let (rollout, number) = (self.rollout.id, step.number);
+        self.append(&Event::StepStarted { rollout, step: number })?;
+        self.ctx.watch.step(step, StepNews::Ordered);
+        let token = format!("imgctl-{}-{rollout}-{number}", self.token);
+        let order = Order { token, rollout, image: &self.rollout.image, step, again: self.again };
+        match target.deploy(&order).await {
+            Ok(deployed) => {
+                let (revision, deployment) = (deployed.revision, deployed.deployment);
+                self.append(&Event::StepDeployed { rollout, step: number, revision, deployment: deployment.clone() })?;
+                Ok(Ok(deployment))
+            }
+            // No answer is not a no: the platform may have taken the order.
+            Err(error) if is_silence(&error) => Ok(Err(StepEnd::Left { why: chain(&error) })),
+            Err(error) => {
+                let reason = chain(&error);
+                self.append(&Event::StepFailed {
+                    rollout,
+                    step: number,
+                    reason: reason.clone(),
+                    running: BTreeMap::new(),
+                })?;
+                Ok(Err(StepEnd::Failed { reason, remains: Remains::Untouched }))
+            }
+        }
+    }
+
+    fn write(&self, step: &Step, end: End) -> Result<StepEnd, FlowError> {
+        let (rollout, number) = (self.rollout.id, step.number);
+        match end {
+            End::Settled { revision, running } => {
+                let slots = step.wanted();
+                self.append(&Event::StepSucceeded { rollout, step: number, revision, slots, running })?;
+                Ok(StepEnd::Succeeded)
+            }
+            End::Failed { reason, remains, running } => {
+                self.append(&Event::StepFailed { rollout, step: number, reason: reason.clone(), running })?;
+                Ok(StepEnd::Failed { reason, remains })
+            }
+            End::Left { why } => Ok(StepEnd::Left { why }),
+        }
+    }
+
+    fn append(&self, event: &Event) -> Result<(), FlowError> {
+        self.ctx.store.append(self.ctx.clock.now(), self.ctx.actor, event)?;
+        Ok(())
+    }
+}
+
+/// Whether the platform may have done it all the same.
+pub(super) fn is_silence(error: &TargetError) -> bool {
+    matches!(error, TargetError::Aws(error) if error.is_silence())
+}
+
+/// An error with its causes, in one line: it goes into the ledger.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What runs, as far as it can be read: a report must not fail because of it.
+pub(super) async fn running(target: &dyn Target) -> BTreeMap<ImageRef, u32> {
+    target.observe().await.map(|observed| observed.running).unwrap_or_default()
+}

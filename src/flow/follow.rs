@@ -1,0 +1,124 @@
+//! Follow: wait until a platform's deployment has ended, then believe only what really runs, twice in a row.
+
+use super::apply::{chain, is_silence, running};
+use super::run::Remains;
+use super::{Ctx, StepNews};
+use crate::model::{ImageRef, Motion, Observed, Revision, Step};
+use crate::plan::is_settled;
+use crate::provider::target::{Target, TargetError};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Clouds are eventually consistent: a state counts when it was seen this often in a row.
+const IN_A_ROW: u32 = 2;
+/// How often an ended deployment is looked at before what runs is taken for its result.
+const LOOKS: u32 = 10;
+/// How many questions in a row may go unanswered.
+const UNANSWERED: u32 = 10;
+
+/// What became of a step.
+pub(super) enum End {
+    Settled { revision: Revision, running: BTreeMap<ImageRef, u32> },
+    Failed { reason: String, remains: Remains, running: BTreeMap<ImageRef, u32> },
+    Left { why: String },
+}
+
+/// Follows one deployment to its end, and verifies what runs. `None`: there is none to follow, only to verify.
+pub(super) async fn to_the_end(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, deployment: Option<&str>) -> End {
+    let began = ctx.clock.now();
+    let motion = match deployment {
+        None => Motion::Succeeded,
+        Some(deployment) => match motion(ctx, target, step, deployment, began).await {
+            Ok(motion) => motion,
+            Err(end) => return end,
+        },
+    };
+    ctx.watch.step(step, StepNews::Verifying);
+    verify(ctx, target, step, &motion).await
+}
+
+/// Asks until the deployment has ended.
+async fn motion(
+    ctx: &Ctx<'_>,
+    target: &dyn Target,
+    step: &Step,
+    deployment: &str,
+    began: Timestamp,
+) -> Result<Motion, End> {
+    let pace = target.pace();
+    let mut unanswered = 0;
+    loop {
+        match target.follow(deployment).await {
+            Ok(seen) if !seen.is_active() => return Ok(seen.motion),
+            Ok(seen) => {
+                unanswered = 0;
+                ctx.watch.step(step, StepNews::Moving(&seen));
+            }
+            Err(error) if unanswered < UNANSWERED && is_silence(&error) => {
+                unanswered += 1;
+                ctx.watch.step(step, StepNews::NoAnswer(&error.to_string()));
+            }
+            Err(error) if is_silence(&error) => return Err(End::Left { why: chain(&error) }),
+            Err(error) => return Err(failed(target, chain(&error)).await),
+        }
+        let waited = Duration::try_from(ctx.clock.now().duration_since(began)).unwrap_or_default();
+        if waited > pace.limit {
+            let reason = format!("{deployment} has not ended after {} minutes", pace.limit.as_secs() / 60);
+            return Err(failed(target, reason).await);
+        }
+        tokio::select! {
+            () = ctx.clock.sleep(pace.poll) => {}
+            () = ctx.stop.cancelled() => return Err(End::Left { why: format!("interrupted; {deployment} goes on by itself") }),
+        }
+    }
+}
+
+async fn failed(target: &dyn Target, reason: String) -> End {
+    End::Failed { reason, remains: Remains::Changed, running: running(target).await }
+}
+
+/// The refresh's word is not enough: protected and standby instances stay old under a success.
+async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion) -> End {
+    let mut right = 0;
+    let mut last = Err(TargetError::Gone { what: step.target.to_string() });
+    for look in 0..LOOKS {
+        if look > 0 {
+            ctx.clock.sleep(target.pace().poll).await;
+        }
+        last = target.observe().await;
+        right = if last.as_ref().is_ok_and(|seen| is_settled(seen, &step.slots)) { right + 1 } else { 0 };
+        if right == IN_A_ROW {
+            break;
+        }
+        // What the platform itself gave up does not become right by waiting.
+        if right == 0 && last.is_ok() && !matches!(motion, Motion::Succeeded) {
+            break;
+        }
+    }
+    match last {
+        Ok(seen) if right == IN_A_ROW => End::Settled { revision: seen.revision, running: seen.running },
+        Ok(seen) => unsettled(&seen, step, motion),
+        Err(error) => End::Left { why: chain(&error) },
+    }
+}
+
+fn unsettled(seen: &Observed, step: &Step, motion: &Motion) -> End {
+    let counts: Vec<String> =
+        seen.running.iter().map(|(image, count)| format!("{count} × {}", image.short())).collect();
+    let runs = if counts.is_empty() { "nothing runs".to_owned() } else { format!("{} runs", counts.join(", ")) };
+    let remains = if has_new(seen, step) { Remains::Changed } else { Remains::Returned };
+    let reason = match motion {
+        Motion::Succeeded => format!("the platform says it is done, but {runs}"),
+        Motion::RolledBack { reason } => format!("the platform rolled back: {}", reason.trim_end_matches('.')),
+        Motion::Failed { reason } => format!("{}; {runs}", reason.trim_end_matches('.')),
+        Motion::Cancelled { reason } => format!("cancelled: {}; {runs}", reason.trim_end_matches('.')),
+        Motion::Moving { .. } | Motion::Returning { .. } => format!("still under way; {runs}"),
+    };
+    End::Failed { reason, remains, running: seen.running.clone() }
+}
+
+/// Some instance runs the image that was to come.
+fn has_new(seen: &Observed, step: &Step) -> bool {
+    step.slots.values().any(|change| seen.running.contains_key(&change.to))
+}

@@ -1,0 +1,108 @@
+//! Load: everything a plan may look at, in one snapshot. A failed read is a value, not an error.
+
+use super::{Ctx, FlowError};
+use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, TargetId};
+use crate::plan::{Fitness, Sight, Snapshot, TargetView};
+use crate::provider::source::Availability;
+use crate::provider::target::{Depth, TargetError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many releases underneath are looked at: more than any on-call goes back in one night.
+const LINEAGE: u64 = 20;
+
+/// What the ledger, the targets and the image sources say about one channel. `named` is an image of the intent.
+pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
+    let spec = ctx.channel(channel)?;
+    let mut snapshot = recorded(ctx, channel, named)?;
+    let seen = ctx.fleet.survey(&spec.targets, Depth::Deploying).await;
+    for id in &spec.targets {
+        let sight = match seen.get(id) {
+            Some(answer) => sight(answer),
+            None => Sight::Unreachable { why: "no provider knows it".to_owned() },
+        };
+        let recorded = {
+            let view = ctx.store.view()?;
+            Lookup(&*view).target(id)?
+        };
+        snapshot.targets.insert(id.clone(), TargetView { recorded, sight });
+    }
+    let wanted = addresses(&snapshot);
+    if !wanted.is_empty() {
+        let answers = ctx.images.availability(&wanted).await;
+        snapshot.fitness = answers.into_iter().map(|(address, answer)| (address, fitness(answer))).collect();
+    }
+    Ok(snapshot)
+}
+
+/// The ledger's part; the ledger is let go before any cloud is asked.
+fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
+    let view = ctx.store.view()?;
+    let look = Lookup(&*view);
+    let state = look.channel(channel)?;
+    let mut lineage = BTreeMap::new();
+    for depth in state.depth.saturating_sub(LINEAGE - 1)..=state.depth {
+        lineage.extend(look.release(channel, depth)?.map(|release| (depth, release)));
+    }
+    let open = state.open.map(|open| look.rollout(open)).transpose()?.flatten();
+    let keys = lineage.values().map(|release| &release.image).chain(named).chain(open.as_ref().map(|open| &open.image));
+    let mut images = BTreeMap::new();
+    let mut rejections = BTreeMap::new();
+    for key in keys.cloned().collect::<BTreeSet<ImageKey>>() {
+        rejections.extend(look.rejection(&key, channel)?.map(|rejection| (key.clone(), rejection)));
+        images.extend(look.image(&key)?.map(|record| (key, record.image)));
+    }
+    Ok(Snapshot {
+        now: ctx.clock.now(),
+        base: view.head().seq,
+        channel: channel.clone(),
+        state,
+        lineage,
+        open,
+        images,
+        rejections,
+        targets: BTreeMap::new(),
+        fitness: BTreeMap::new(),
+    })
+}
+
+/// An answer about a target as a value a plan can look at.
+pub(super) fn sight(answer: &Result<Observed, TargetError>) -> Sight {
+    match answer {
+        Ok(observed) => Sight::Seen(Box::new(observed.clone())),
+        Err(error @ TargetError::Gone { .. }) => Sight::Gone { why: error.to_string() },
+        Err(error) => Sight::Unreachable { why: error.to_string() },
+    }
+}
+
+/// The addresses that some slot could take: an image in ten regions is asked about only where a target is.
+fn addresses(snapshot: &Snapshot) -> Vec<ImageRef> {
+    let slots = snapshot.targets.values().filter_map(|view| match &view.sight {
+        Sight::Seen(observed) => Some(observed.slots.values()),
+        _ => None,
+    });
+    let accepts: Vec<&Accepts> = slots.flatten().map(|slot| &slot.accepts).collect();
+    let takes = |address: &ImageRef| {
+        accepts.iter().any(|accepts| match (address, accepts) {
+            (ImageRef::Ami { region, .. }, Accepts::Ami { region: wanted, .. }) => region == wanted,
+            (ImageRef::Oci { repository, .. }, Accepts::Oci { repository: wanted }) => repository == wanted,
+            _ => false,
+        })
+    };
+    let all: BTreeSet<ImageRef> = snapshot.images.values().flat_map(Image::addresses).filter(takes).collect();
+    all.into_iter().collect()
+}
+
+fn fitness(answer: Availability) -> Fitness {
+    match answer {
+        Availability::Available => Fitness::Fit,
+        Availability::Gone { why } | Availability::Unusable { why } => Fitness::Unfit { why },
+        Availability::Unknown { why } => Fitness::Unknown { why },
+    }
+}
+
+/// Which of these targets run what, without the questions that only a deployment needs.
+pub(super) async fn running(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> BTreeMap<TargetId, Sight> {
+    let seen = ctx.fleet.survey(ids, Depth::Running).await;
+    let missing = || Sight::Unreachable { why: "no provider knows it".to_owned() };
+    ids.iter().map(|id| (id.clone(), seen.get(id).map_or_else(missing, sight))).collect()
+}

@@ -1,0 +1,246 @@
+//! Run: claim a plan in the ledger, have it carried out, write how it ended, and bring back what failed.
+
+use super::apply::{Work, apply};
+use super::load::load;
+use super::{Ctx, FlowError};
+use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
+use crate::plan::resume::Left;
+use crate::plan::rollback::Back;
+use crate::plan::{self, Plan};
+use crate::store::StoreError;
+
+/// What the person (or the pipeline) wants.
+#[derive(Debug, Clone)]
+pub enum Intent {
+    Promote { channel: Channel, image: ImageKey },
+    Rollback { channel: Channel, back: Back },
+}
+
+/// How one step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepEnd {
+    Succeeded,
+    Failed {
+        reason: String,
+        remains: Remains,
+    },
+    /// Under way or not begun: the rollout stays open.
+    Left {
+        why: String,
+    },
+}
+
+/// What a failed step left on its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing was done there.
+    Untouched,
+    /// The platform itself put back what was there.
+    Returned,
+    /// Some or all of it runs the new image.
+    Changed,
+}
+
+/// One target of a rollout, as it was left.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    pub step: Step,
+    pub target: TargetId,
+    pub end: StepEnd,
+}
+
+/// How a rollout ended.
+#[derive(Debug)]
+pub struct Ending {
+    pub plan: Plan,
+    /// `None`: there was nothing to do and nothing to write.
+    pub rollout: Option<Seq>,
+    /// `None`: it is still open.
+    pub outcome: Option<Outcome>,
+    pub reports: Vec<StepReport>,
+    /// The rollback that imgctl began because this rollout failed.
+    pub returned: Option<Box<Ending>>,
+}
+
+/// How often a plan is made anew because the ledger moved under it.
+const TRIES: usize = 3;
+
+/// The plan for an intent, on what is observed now. Nothing is written and nothing is touched.
+pub async fn plan(ctx: &Ctx<'_>, intent: &Intent) -> Result<Plan, FlowError> {
+    match intent {
+        Intent::Promote { channel, image } => {
+            let snapshot = load(ctx, channel, Some(image)).await?;
+            Ok(plan::promote(&snapshot, image))
+        }
+        Intent::Rollback { channel, back } => {
+            let snapshot = load(ctx, channel, back.to.as_ref()).await?;
+            Ok(plan::rollback(&snapshot, back))
+        }
+    }
+}
+
+/// Carries out a plan that was shown and agreed to. With `wait` off it ends when every platform has its order.
+pub async fn run(
+    ctx: &Ctx<'_>,
+    intent: &Intent,
+    shown: Plan,
+    reason: Option<&str>,
+    wait: bool,
+) -> Result<Ending, FlowError> {
+    let mut plan = shown;
+    for _ in 0..TRIES {
+        if !plan.blockers.is_empty() {
+            return Err(FlowError::Blocked(Box::new(plan)));
+        }
+        if plan.is_noop() {
+            return Ok(Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None });
+        }
+        match claim(ctx, &plan, reason)? {
+            Some(rollout) => return carry_out(ctx, plan, rollout, wait).await,
+            None => plan = replan(ctx, intent, plan).await?,
+        }
+    }
+    Err(FlowError::Busy)
+}
+
+/// Writes the intent. `None`: the ledger moved since the plan was made.
+fn claim(ctx: &Ctx<'_>, plan: &Plan, reason: Option<&str>) -> Result<Option<Rollout>, FlowError> {
+    let Some(image) = plan.image.clone() else { return Err(FlowError::Blocked(Box::new(plan.clone()))) };
+    let event = Event::RolloutStarted {
+        channel: plan.channel.clone(),
+        image: image.clone(),
+        from: plan.from.clone(),
+        cause: plan.cause.clone(),
+        reason: reason.map(str::to_owned),
+        steps: plan.steps.clone(),
+    };
+    let entry = match ctx.store.claim(plan.base, ctx.clock.now(), ctx.actor, &event) {
+        Ok(entry) => entry,
+        Err(StoreError::Moved { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(Rollout {
+        id: entry.seq,
+        at: entry.at,
+        channel: plan.channel.clone(),
+        image,
+        from: plan.from.clone(),
+        cause: plan.cause.clone(),
+        reason: reason.map(str::to_owned),
+        steps: plan.steps.clone(),
+        states: std::collections::BTreeMap::new(),
+        outcome: None,
+    }))
+}
+
+/// The plan on the ledger as it is now. One that would do something else was not agreed to.
+async fn replan(ctx: &Ctx<'_>, intent: &Intent, shown: Plan) -> Result<Plan, FlowError> {
+    let again = plan(ctx, intent).await?;
+    let same = again.steps == shown.steps && again.image == shown.image && again.cause == shown.cause;
+    if same || !again.blockers.is_empty() { Ok(again) } else { Err(FlowError::Changed(Box::new(again))) }
+}
+
+async fn carry_out(ctx: &Ctx<'_>, plan: Plan, rollout: Rollout, wait: bool) -> Result<Ending, FlowError> {
+    ctx.watch.began(rollout.id, &plan);
+    let left = |step: &Step| {
+        if plan.settled.contains(&step.target) { Left::Confirm(step.clone()) } else { Left::Deploy(step.clone()) }
+    };
+    let work = Work { rollout: &rollout, lefts: plan.steps.iter().map(left).collect(), again: false, wait };
+    let reports = apply(ctx, work).await?;
+    finish(ctx, plan, &rollout, reports).await
+}
+
+/// The steps that had ended before a resume.
+pub(super) fn reports_so_far(rollout: &Rollout) -> Vec<StepReport> {
+    let ended = rollout.steps.iter().filter_map(|step| {
+        let end = match rollout.state(step.number) {
+            StepState::Succeeded { .. } => StepEnd::Succeeded,
+            StepState::Failed { reason } => StepEnd::Failed { reason, remains: Remains::Changed },
+            StepState::Pending | StepState::Started { .. } => return None,
+        };
+        Some(StepReport { step: step.clone(), target: step.target.clone(), end })
+    });
+    ended.collect()
+}
+
+/// Writes how the rollout ended, and brings back what a failed promotion moved.
+pub(super) async fn finish(
+    ctx: &Ctx<'_>,
+    plan: Plan,
+    rollout: &Rollout,
+    reports: Vec<StepReport>,
+) -> Result<Ending, FlowError> {
+    let mut ending = Ending { plan, rollout: Some(rollout.id), outcome: None, reports, returned: None };
+    if ending.reports.iter().any(|report| matches!(report.end, StepEnd::Left { .. })) && !any_failed(&ending.reports) {
+        return Ok(ending);
+    }
+    let failures: Vec<String> = ending.reports.iter().filter_map(failure).collect();
+    let outcome = match remains(&ending.reports) {
+        _ if failures.is_empty() => Outcome::Succeeded,
+        Remains::Untouched => Outcome::Failed { reason: failures.join("; ") },
+        Remains::Returned if rollout.cause == Cause::Promote => Outcome::RolledBack { reason: failures.join("; ") },
+        Remains::Returned | Remains::Changed => match bring_back(ctx, rollout, &failures).await? {
+            Some(returned) => {
+                let by = returned.rollout.unwrap_or(rollout.id);
+                ending.returned = Some(Box::new(returned));
+                ending.outcome = Some(Outcome::Superseded { by });
+                return Ok(ending);
+            }
+            None => Outcome::Failed { reason: failures.join("; ") },
+        },
+    };
+    let event = Event::RolloutFinished { rollout: rollout.id, outcome: outcome.clone() };
+    ctx.store.append(ctx.clock.now(), ctx.actor, &event)?;
+    ending.outcome = Some(outcome);
+    Ok(ending)
+}
+
+fn any_failed(reports: &[StepReport]) -> bool {
+    reports.iter().any(|report| matches!(report.end, StepEnd::Failed { .. }))
+}
+
+fn failure(report: &StepReport) -> Option<String> {
+    match &report.end {
+        StepEnd::Failed { reason, .. } => Some(format!("{}: {reason}", report.target)),
+        _ => None,
+    }
+}
+
+/// The worst that any target of a failed rollout was left with.
+pub fn remains(reports: &[StepReport]) -> Remains {
+    let worst = reports.iter().map(|report| match &report.end {
+        StepEnd::Failed { remains: Remains::Returned, .. } => 1,
+        StepEnd::Failed { remains: Remains::Untouched, .. } => 0,
+        StepEnd::Left { why } if why == NOT_BEGUN => 0,
+        StepEnd::Failed { .. } | StepEnd::Left { .. } | StepEnd::Succeeded => 2,
+    });
+    match worst.max() {
+        None | Some(0) => Remains::Untouched,
+        Some(1) => Remains::Returned,
+        Some(_) => Remains::Changed,
+    }
+}
+
+/// What is said of a step that was never begun because another one failed.
+pub(super) const NOT_BEGUN: &str = "not begun: another target failed before it";
+
+/// A rollback of its own over the failed promotion. A rollback of a rollback never starts by itself.
+async fn bring_back(ctx: &Ctx<'_>, failed: &Rollout, failures: &[String]) -> Result<Option<Ending>, FlowError> {
+    let stop = ctx.channel(&failed.channel).is_ok_and(|spec| spec.stop_on_failure);
+    if failed.cause != Cause::Promote || stop || ctx.stop.is_cancelled() {
+        return Ok(None);
+    }
+    let back = Back { automatic: true, ..Back::default() };
+    let intent = Intent::Rollback { channel: failed.channel.clone(), back };
+    let plan = plan(ctx, &intent).await?;
+    if !plan.blockers.is_empty() {
+        let why: Vec<String> =
+            plan.blockers.iter().map(|blocker| format!("{} {}", blocker.subject, blocker.what)).collect();
+        ctx.watch.say(&format!("{} stays as it is: {}", failed.channel, why.join("; ")));
+        return Ok(None);
+    }
+    let image = plan.image.as_ref().map(ToString::to_string).unwrap_or_default();
+    ctx.watch.say(&format!("{} failed on {}; bringing everything back to {image}", failed.image, failed.channel));
+    let reason = format!("rollout {} failed: {}", failed.id, failures.join("; "));
+    Box::pin(run(ctx, &intent, plan, Some(&reason), true)).await.map(Some)
+}

@@ -1,0 +1,301 @@
+//! Launch-template versions: immutable facts that are read once, and new versions with only the image changed.
+
+use super::super::TargetError;
+use super::group::numeric;
+use super::{AsgTarget, Order};
+use crate::model::{AmiId, Region, Revision};
+use crate::provider::aws::{Aws, AwsError, classify};
+use aws_sdk_ec2::types::{
+    LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
+    LaunchTemplateVersion, RequestLaunchTemplateData, ResponseLaunchTemplateData,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One version of a launch template.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) template: String,
+    pub(super) number: i64,
+    pub(super) is_default: bool,
+    pub(super) description: String,
+    pub(super) data: ResponseLaunchTemplateData,
+}
+
+impl Version {
+    pub(super) fn new(version: &LaunchTemplateVersion) -> Option<Self> {
+        Some(Self {
+            template: version.launch_template_id()?.to_owned(),
+            number: version.version_number()?,
+            is_default: version.default_version().unwrap_or(false),
+            description: version.version_description().unwrap_or_default().to_owned(),
+            data: version.launch_template_data()?.clone(),
+        })
+    }
+
+    /// The image as it stands there: an AMI id or `resolve:ssm:…`.
+    pub(super) fn image(&self) -> Option<&str> {
+        self.data.image_id()
+    }
+}
+
+/// What never changes once it was read: template versions, and the architectures of instance types.
+#[derive(Default)]
+pub(super) struct TemplateFacts {
+    versions: Mutex<BTreeMap<(Region, String, i64), Arc<Version>>>,
+    architectures: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+impl TemplateFacts {
+    pub(super) fn keep(&self, region: &Region, version: Version) -> Arc<Version> {
+        let version = Arc::new(version);
+        let key = (region.clone(), version.template.clone(), version.number);
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&version));
+        version
+    }
+
+    pub(super) fn get(&self, region: &Region, template: &str, number: i64) -> Option<Arc<Version>> {
+        let key = (region.clone(), template.to_owned(), number);
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    pub(super) fn architectures(&self, instance_type: &str) -> Option<Vec<String>> {
+        self.architectures.lock().unwrap_or_else(PoisonError::into_inner).get(instance_type).cloned()
+    }
+
+    pub(super) fn keep_architectures(&self, instance_type: &str, architectures: Vec<String>) {
+        let mut kept = self.architectures.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(instance_type.to_owned(), architectures);
+    }
+}
+
+/// Reads some versions of one template (DescribeLaunchTemplateVersions): numbers, `$Latest`, `$Default`.
+pub(super) async fn read(
+    aws: &Aws,
+    region: &Region,
+    template: &str,
+    versions: &[String],
+) -> Result<Vec<Version>, AwsError> {
+    let call = aws.ec2(region).describe_launch_template_versions().launch_template_id(template);
+    let answer = call.set_versions(Some(versions.to_vec())).send().await;
+    let object = format!("launch template {template} in {region}");
+    let answer = answer.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
+    Ok(answer.launch_template_versions().iter().filter_map(Version::new).collect())
+}
+
+impl AsgTarget {
+    /// One version by its number, from what was read before where possible.
+    pub(super) async fn version(&self, template: &str, number: i64) -> Result<Arc<Version>, TargetError> {
+        if let Some(known) = self.facts.get(&self.spec.region, template, number) {
+            return Ok(known);
+        }
+        let found = read(&self.aws, &self.spec.region, template, &[number.to_string()]).await?;
+        let version = found.into_iter().find(|version| version.number == number);
+        let version = version
+            .ok_or_else(|| TargetError::Gone { what: format!("version {number} of launch template {template}") })?;
+        Ok(self.facts.keep(&self.spec.region, version))
+    }
+
+    /// A version like `source` with only the image changed. Ordered again, it is the version made before.
+    pub(super) async fn version_with(
+        &self,
+        source: &Version,
+        image: &AmiId,
+        order: &Order<'_>,
+    ) -> Result<i64, TargetError> {
+        if order.again
+            && let Some(made) = self.made_before(source, &order.token).await?
+        {
+            return Ok(made);
+        }
+        let devices = self.block_devices(source, image).await?;
+        let data =
+            RequestLaunchTemplateData::builder().image_id(image.as_str()).set_block_device_mappings(devices).build();
+        let call = self.aws.ec2(&self.spec.region).create_launch_template_version();
+        let call = call
+            .launch_template_id(&source.template)
+            .source_version(source.number.to_string())
+            .version_description(format!("imgctl {} rollout {} {}", order.image, order.rollout, order.token))
+            .client_token(&order.token)
+            .launch_template_data(data);
+        let object = format!("launch template {} in {}", source.template, self.spec.region);
+        let answer = call.send().await.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
+        let made = answer.launch_template_version().and_then(Version::new);
+        let made = made.ok_or_else(|| TargetError::Refused {
+            what: format!("{object}: AWS did not say which version it made"),
+            hint: "run the same command again: it finds that version".to_owned(),
+        })?;
+        Ok(self.facts.keep(&self.spec.region, made).number)
+    }
+
+    /// EC2 remembers a client token for a day; the description remembers for ever.
+    async fn made_before(&self, source: &Version, token: &str) -> Result<Option<i64>, TargetError> {
+        let region = &self.spec.region;
+        let call = self.aws.ec2(region).describe_launch_template_versions().launch_template_id(&source.template);
+        let mut pages = call.min_version((source.number + 1).to_string()).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let object = format!("launch template {} in {region}", source.template);
+            let page = page.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
+            let versions = page.launch_template_versions().iter().filter_map(Version::new);
+            if let Some(made) = versions.into_iter().find(|version| version.description.ends_with(token)) {
+                return Ok(Some(self.facts.keep(region, made).number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// EC2 drops snapshots from inherited mappings unless they are given again (API reference, CreateLaunchTemplateVersion,
+    /// SourceVersion). A snapshot that was the old image's becomes the new image's; any other stays what it is.
+    async fn block_devices(
+        &self,
+        source: &Version,
+        image: &AmiId,
+    ) -> Result<Option<Vec<LaunchTemplateBlockDeviceMappingRequest>>, TargetError> {
+        let mappings = source.data.block_device_mappings();
+        let snapshot = |mapping: &LaunchTemplateBlockDeviceMapping| {
+            mapping.ebs().and_then(|ebs| ebs.snapshot_id().map(str::to_owned))
+        };
+        if mappings.iter().all(|mapping| snapshot(mapping).is_none()) {
+            return Ok(None);
+        }
+        let old_image = source.image().unwrap_or_default();
+        let devices = self.image_devices(&[old_image, image.as_str()]).await?;
+        let of = |image: &str, device: &str| devices.get(image).and_then(|devices| devices.get(device)).cloned();
+        let requests = mappings.iter().map(|mapping| {
+            let device = mapping.device_name().unwrap_or_default();
+            let kept = snapshot(mapping);
+            let was_images = kept.is_some() && kept == of(old_image, device);
+            let snapshot = if was_images { of(image.as_str(), device).or(kept) } else { kept };
+            request(mapping, snapshot)
+        });
+        Ok(Some(requests.collect()))
+    }
+
+    /// Image → device → snapshot (DescribeImages).
+    async fn image_devices(&self, images: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, TargetError> {
+        let region = &self.spec.region;
+        let filter = aws_sdk_ec2::types::Filter::builder().name("image-id");
+        let filter = filter.set_values(Some(images.iter().map(|image| (*image).to_owned()).collect())).build();
+        let call =
+            self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
+        let answer = call.send().await.map_err(|error| classify("ec2:DescribeImages", &images.join(", "), error))?;
+        let devices = answer.images().iter().map(|image| {
+            let mappings = image.block_device_mappings().iter().filter_map(|mapping| {
+                Some((mapping.device_name()?.to_owned(), mapping.ebs()?.snapshot_id()?.to_owned()))
+            });
+            (image.image_id().unwrap_or_default().to_owned(), mappings.collect())
+        });
+        Ok(devices.collect())
+    }
+
+    /// What differs besides the image, a line each. User data is compared and never shown: it may hold secrets.
+    pub(super) async fn compare_versions(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError> {
+        let (Some((template, left)), Some((other, right))) = (pinned(from), numeric(to)) else {
+            return Ok(vec![format!("{from} and {to} are not versions of one launch template")]);
+        };
+        if template != other {
+            return Ok(vec![format!("launch template {template} → {other}")]);
+        }
+        let (left, right) = (self.version(template, left).await?, self.version(other, right).await?);
+        Ok(differences(&left.data, &right.data))
+    }
+}
+
+/// Template id and number of any revision of a template: `lt-1:7`, `lt-1:$Latest=7`.
+fn pinned(revision: &Revision) -> Option<(&str, i64)> {
+    let (id, version) = revision.as_str().rsplit_once(':')?;
+    let number = version.rsplit_once('=').map_or(version, |(_, number)| number);
+    Some((id, number.parse().ok()?))
+}
+
+fn request(
+    mapping: &LaunchTemplateBlockDeviceMapping,
+    snapshot: Option<String>,
+) -> LaunchTemplateBlockDeviceMappingRequest {
+    let ebs = mapping.ebs().map(|ebs| {
+        LaunchTemplateEbsBlockDeviceRequest::builder()
+            .set_encrypted(ebs.encrypted())
+            .set_delete_on_termination(ebs.delete_on_termination())
+            .set_iops(ebs.iops())
+            .set_kms_key_id(ebs.kms_key_id().map(str::to_owned))
+            .set_snapshot_id(snapshot)
+            .set_volume_size(ebs.volume_size())
+            .set_volume_type(ebs.volume_type().cloned())
+            .set_throughput(ebs.throughput())
+            .set_volume_initialization_rate(ebs.volume_initialization_rate())
+            .build()
+    });
+    LaunchTemplateBlockDeviceMappingRequest::builder()
+        .set_device_name(mapping.device_name().map(str::to_owned))
+        .set_virtual_name(mapping.virtual_name().map(str::to_owned))
+        .set_no_device(mapping.no_device().map(str::to_owned))
+        .set_ebs(ebs)
+        .build()
+}
+
+/// The settings a person knows by name; all others are named as one.
+fn differences(left: &ResponseLaunchTemplateData, right: &ResponseLaunchTemplateData) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut text = |name: &str, left: Option<&str>, right: Option<&str>| {
+        if left != right {
+            lines.push(format!("{name}: {} → {}", left.unwrap_or("(none)"), right.unwrap_or("(none)")));
+        }
+    };
+    text("instance type", left.instance_type().map(|t| t.as_str()), right.instance_type().map(|t| t.as_str()));
+    text("key pair", left.key_name(), right.key_name());
+    let profile = |data: &ResponseLaunchTemplateData| {
+        data.iam_instance_profile().and_then(|profile| profile.arn().or(profile.name()).map(str::to_owned))
+    };
+    text("instance profile", profile(left).as_deref(), profile(right).as_deref());
+    let groups =
+        |data: &ResponseLaunchTemplateData| Some(data.security_group_ids().join(", ")).filter(|ids| !ids.is_empty());
+    text("security groups", groups(left).as_deref(), groups(right).as_deref());
+    if left.user_data() != right.user_data() {
+        lines.push("user data differs (not shown)".to_owned());
+    }
+    if left.block_device_mappings() != right.block_device_mappings() {
+        lines.push("block devices differ".to_owned());
+    }
+    let rest = |data: &ResponseLaunchTemplateData| {
+        let mut data = data.clone();
+        (data.image_id, data.instance_type, data.key_name, data.user_data) = (None, None, None, None);
+        (data.iam_instance_profile, data.security_group_ids, data.block_device_mappings) = (None, None, None);
+        data
+    };
+    if rest(left) != rest(right) {
+        lines.push("other settings differ (network interfaces, tags, metadata options, …)".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_settings_and_hide_user_data() {
+        let left = ResponseLaunchTemplateData::builder()
+            .image_id("ami-1")
+            .instance_type("t3.micro".into())
+            .user_data("c2VjcmV0");
+        let right = ResponseLaunchTemplateData::builder()
+            .image_id("ami-2")
+            .instance_type("t3.large".into())
+            .ebs_optimized(true);
+        let lines = differences(&left.build(), &right.build());
+        assert_eq!(
+            lines,
+            [
+                "instance type: t3.micro → t3.large",
+                "user data differs (not shown)",
+                "other settings differ (network interfaces, tags, metadata options, …)"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_image_is_no_difference() {
+        let data = |image: &str| ResponseLaunchTemplateData::builder().image_id(image).build();
+        assert!(differences(&data("ami-1"), &data("ami-2")).is_empty());
+    }
+}
