@@ -1,0 +1,138 @@
+//! AWS: one set of clients per region, made once and shared, and one reading of every way a call can fail.
+
+mod failure;
+
+pub use failure::{AwsError, Call, classify};
+
+use crate::model::Region;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+const CONNECT: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// The whole call, with its retries and their waiting.
+const OPERATION: Duration = Duration::from_secs(120);
+const ATTEMPTS: u32 = 5;
+const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
+
+/// What the config says about AWS. The rest is the SDK's own chain: environment, profile files, SSO, web identity,
+/// container and instance roles; `AWS_ENDPOINT_URL` and its like are honoured.
+#[derive(Debug, Clone, Default)]
+pub struct AwsSettings {
+    /// Where images and targets are that name no region themselves.
+    pub region: Option<Region>,
+    pub profile: Option<String>,
+}
+
+/// Who the credentials belong to (STS GetCallerIdentity).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Twelve digits.
+    pub account: String,
+    pub arn: String,
+}
+
+/// The clients of one region.
+#[derive(Debug, Clone)]
+struct Clients {
+    ec2: aws_sdk_ec2::Client,
+    autoscaling: aws_sdk_autoscaling::Client,
+}
+
+/// One account's AWS, as the credentials at hand see it. Cheap to make: nothing is sent before the first call.
+#[derive(Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    region: Option<Region>,
+    clients: Mutex<BTreeMap<Region, Clients>>,
+    identity: OnceCell<Identity>,
+}
+
+impl Aws {
+    /// Reads the environment and the profile files; sends nothing.
+    pub async fn new(settings: AwsSettings) -> Self {
+        let region = match settings.region {
+            Some(region) => Some(region),
+            None => found_region(settings.profile.as_deref()).await,
+        };
+        let named = region.as_ref().map(|region| aws_config::Region::new(region.as_str().to_owned()));
+        // A region is always given, so that the SDK does not ask the instance's metadata service and wait for its silence.
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(named.unwrap_or_else(|| aws_config::Region::new("us-east-1")))
+            .retry_config(retries())
+            .timeout_config(timeouts());
+        if let Some(profile) = settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Ok(name) = AppName::new(concat!("imgctl-", env!("CARGO_PKG_VERSION"))) {
+            loader = loader.app_name(name);
+        }
+        let config = loader.load().await;
+        Self { config, region, clients: Mutex::default(), identity: OnceCell::new() }
+    }
+
+    /// The region to use where none is named: of the settings, the environment or the profile.
+    pub fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    pub fn ec2(&self, region: &Region) -> aws_sdk_ec2::Client {
+        self.clients(region).ec2
+    }
+
+    pub fn autoscaling(&self, region: &Region) -> aws_sdk_autoscaling::Client {
+        self.clients(region).autoscaling
+    }
+
+    /// Who we are: asked once (STS GetCallerIdentity needs no permission).
+    pub async fn identity(&self) -> Result<&Identity, AwsError> {
+        self.identity.get_or_try_init(|| self.ask_identity()).await
+    }
+
+    async fn ask_identity(&self) -> Result<Identity, AwsError> {
+        let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        let answer = answer.map_err(|error| classify("sts:GetCallerIdentity", "these credentials", error))?;
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        Ok(Identity { account: text(answer.account()), arn: text(answer.arn()) })
+    }
+
+    fn clients(&self, region: &Region) -> Clients {
+        self.lock().entry(region.clone()).or_insert_with(|| self.connect(region)).clone()
+    }
+
+    fn connect(&self, region: &Region) -> Clients {
+        let region = aws_config::Region::new(region.as_str().to_owned());
+        let config = self.config.to_builder().region(region).build();
+        Clients { ec2: aws_sdk_ec2::Client::new(&config), autoscaling: aws_sdk_autoscaling::Client::new(&config) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Region, Clients>> {
+        // A client that was put there before a panic is as good as any.
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn found_region(profile: Option<&str>) -> Option<Region> {
+    let mut file = ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        file = file.profile_name(profile);
+    }
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(file.build());
+    chain.region().await.and_then(|region| region.as_ref().parse().ok())
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_BACKOFF)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+}
