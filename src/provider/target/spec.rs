@@ -1,0 +1,38 @@
+//! A target as the config names it, before anything is asked of the cloud.
+
+use super::asg_settings::{self, AsgSettings};
+use crate::model::{Channel, Region, TargetId};
+use crate::provider::section::Section;
+
+/// One target of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSpec {
+    /// Unique in the whole config.
+    pub id: TargetId,
+    pub channel: Channel,
+    /// The target's own region, else the configured one. `None`: whatever the SDK's own chain says.
+    pub region: Option<Region>,
+    pub settings: TargetSettings,
+}
+
+/// What a kind of target needs to know besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetSettings {
+    Asg(AsgSettings),
+}
+
+impl TargetSettings {
+    /// The word for it in the config.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Asg(_) => asg_settings::KIND,
+        }
+    }
+}
+
+/// Reads the keys of one kind; `None` when a fault made it impossible.
+pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
+
+/// Every kind of target, with the reader of its settings.
+pub const KINDS: &[(&str, Reader)] =
+    &[(asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg))];
