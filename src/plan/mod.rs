@@ -1,5 +1,6 @@
 //! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
 
+pub mod naming;
 pub mod promote;
 pub mod resume;
 pub mod rollback;

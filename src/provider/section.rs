@@ -49,6 +49,7 @@ pub struct Section<'a> {
     table: &'a DeTable<'a>,
     span: Range<usize>,
     known: RefCell<BTreeSet<&'static str>>,
+    planned: RefCell<BTreeSet<&'static str>>,
     faults: &'a Faults,
 }
 
@@ -57,10 +58,11 @@ impl<'a> Section<'a> {
     pub fn root(table: &'a Spanned<DeTable<'a>>, faults: &'a Faults) -> Self {
         Self {
             path: String::new(),
-            heading: "the top level".to_owned(),
+            heading: "the file".to_owned(),
             table: table.get_ref(),
             span: 0..0,
             known: RefCell::default(),
+            planned: RefCell::default(),
             faults,
         }
     }
@@ -68,7 +70,8 @@ impl<'a> Section<'a> {
     fn child(&self, key: &str, span: Range<usize>, table: &'a DeTable<'a>, many: bool) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         let heading = if many { format!("[[{path}]]") } else { format!("[{path}]") };
-        Self { path, heading, table, span, known: RefCell::default(), faults: self.faults }
+        let (known, planned) = (RefCell::default(), RefCell::default());
+        Self { path, heading, table, span, known, planned, faults: self.faults }
     }
 
     /// Where the table begins.
@@ -133,7 +136,11 @@ impl<'a> Section<'a> {
         if self.value(key).is_none() { self.missing(key, wanted) } else { self.text(key) }
     }
 
-    fn as_parsed<T: FromStr<Err = ParseError>>(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Option<Spanned<T>> {
+    fn as_parsed<T: FromStr<Err = ParseError>>(
+        &self,
+        key: &str,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Option<Spanned<T>> {
         let text = self.as_text(key, value, "a string")?;
         match text.get_ref().parse() {
             Ok(parsed) => return Some(Spanned::new(text.span(), parsed)),
@@ -269,14 +276,17 @@ impl<'a> Section<'a> {
         tables.collect()
     }
 
-    /// Every key with the table under it, where the keys are names that the user chose.
+    /// Every key with the table under it, where the keys are names that the user chose; in the order of the file.
     pub fn named(&self) -> Vec<(Spanned<String>, Self)> {
         let entries = self.table.iter().filter_map(|(key, value)| {
             let name = Spanned::new(key.span(), key.get_ref().to_string());
-            let shown = if name.get_ref().contains('.') { format!("\"{}\"", key.get_ref()) } else { name.get_ref().clone() };
+            let shown =
+                if name.get_ref().contains('.') { format!("\"{}\"", key.get_ref()) } else { name.get_ref().clone() };
             Some((name, self.as_section(&shown, key.span(), value)?))
         });
-        entries.collect()
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries
     }
 
     /// Keys that are planned and that this imgctl would not act on: never silently ignored.
@@ -286,16 +296,19 @@ impl<'a> Section<'a> {
             let title = format!("`{}` is not supported yet in imgctl {version}", key.get_ref());
             self.fault(key.span(), title, "remove it: it would have no effect");
         }
-        self.known.borrow_mut().extend(keys);
+        self.planned.borrow_mut().extend(keys);
     }
 
     /// Ends the reading: what nothing asked for is a fault, with the near name.
     pub fn finish(self) {
-        let known: Vec<&str> = self.known.borrow().iter().copied().collect();
-        for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
-            let near = nearest(key.get_ref(), &known).map(|near| format!("did you mean `{near}`?"));
-            let quoted: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-            let title = format!("unknown key `{}` in {}", key.get_ref(), self.heading);
+        let (known, planned) = (self.known.borrow(), self.planned.borrow());
+        let words: Vec<&str> = known.iter().copied().collect();
+        let strange = |key: &str| !known.contains(key) && !planned.contains(key);
+        for (key, _) in self.table.iter().filter(|(key, _)| strange(key.get_ref())) {
+            let near = nearest(key.get_ref(), &words).map(|near| format!("did you mean `{near}`?"));
+            let quoted: Vec<String> = words.iter().map(|key| format!("`{key}`")).collect();
+            let place = if self.path.is_empty() { String::new() } else { format!(" in {}", self.heading) };
+            let title = format!("unknown key `{}`{place}", key.get_ref());
             self.fault_with_help(key.span(), title, format!("expected {}", one_of(&quoted)), near);
         }
     }

@@ -81,12 +81,18 @@ const TWO_DAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(
 /// From a minute, so that a typing mistake does not give up at once, to a week.
 const TIME_LIMIT: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 
-/// Reads a target's `name` and `[….refresh]`.
+/// Each question is a call that AWS counts.
+const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+
+/// Reads a target's `name`, its patience, and `[….refresh]`.
 pub(super) fn read(section: &Section<'_>) -> Option<AsgSettings> {
     let name = section.required_text("name", "the Auto Scaling group's name")?;
     let mut settings = AsgSettings::new(name.into_inner());
     if let Some(limit) = section.duration("time_limit", TIME_LIMIT) {
         settings.time_limit = limit.into_inner();
+    }
+    if let Some(interval) = section.duration("poll_interval", POLL_INTERVAL) {
+        settings.poll_interval = interval.into_inner();
     }
     if let Some(refresh) = section.section("refresh") {
         read_percentages(&refresh, &mut settings);

@@ -1,0 +1,185 @@
+//! From tables to the config: every key that imgctl acts on, and a fault for every one it does not.
+
+use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, RegistryConfig, ScanConfig};
+use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
+use crate::plan::naming::{Naming, Pattern};
+use crate::provider::section::Section;
+use crate::provider::target::spec::{KINDS, TargetSpec};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use toml::Spanned;
+
+/// What the reading depends on besides the file's text.
+pub(super) struct Place<'a> {
+    /// Relative paths start here.
+    pub directory: &'a Path,
+    /// What the environment says, which counts before the file.
+    pub surroundings: AwsConfig,
+}
+
+impl Place<'_> {
+    fn path(&self, text: &str) -> PathBuf {
+        self.directory.join(text)
+    }
+}
+
+pub(super) fn config(root: Section<'_>, place: &Place<'_>) -> Config {
+    let mut config = Config::default();
+    if let Some(ledger) = root.section("ledger") {
+        config.ledger = ledger.text("path").map(|path| place.path(path.get_ref())).unwrap_or_default();
+        ledger.finish();
+    }
+    if let Some(aws) = root.section("aws") {
+        let region = aws.parsed("region").map(Spanned::into_inner);
+        config.aws = AwsConfig { region, profile: aws.text("profile").map(Spanned::into_inner) };
+        aws.finish();
+    }
+    config.aws.region = place.surroundings.region.clone().or(config.aws.region);
+    config.aws.profile = place.surroundings.profile.clone().or(config.aws.profile);
+    if let Some(registries) = root.section("registries") {
+        config.registries = registries.named().into_iter().filter_map(registry).collect();
+    }
+    if let Some(scan) = root.section("scan") {
+        config.scan = read_scan(scan);
+    }
+    if let Some(channels) = root.section("channels") {
+        config.channels = read_channels(&channels, place, config.aws.region.as_ref());
+    }
+    root.not_yet(&["notices", "metrics", "serve"]);
+    root.finish();
+    config
+}
+
+fn registry((host, section): (Spanned<String>, Section<'_>)) -> Option<(String, RegistryConfig)> {
+    let plain_http = section.flag("plain_http").unwrap_or_default();
+    section.not_yet(&["username", "password_env", "ca_file"]);
+    let span = host.span();
+    let host = host.into_inner();
+    if host.contains('/') {
+        section.fault(span, "a registry is named by its host", "expected a host, as in \"registry.example.com:5000\"");
+        return None;
+    }
+    section.finish();
+    Some((host, RegistryConfig { plain_http }))
+}
+
+fn read_scan(scan: Section<'_>) -> ScanConfig {
+    let mut config = ScanConfig::default();
+    if let Some(ami) = scan.section("ami") {
+        let regions = ami.list("regions").into_iter().map(Spanned::into_inner).collect();
+        let name = ami.parsed::<Pattern>("name").map(Spanned::into_inner);
+        let version = ami.parsed::<Pattern>("version").map(Spanned::into_inner);
+        let naming = Naming::default();
+        let naming = Naming { name: name.unwrap_or(naming.name), version: version.unwrap_or(naming.version) };
+        config.ami = Some(AmiScan { regions, naming });
+        ami.finish();
+    }
+    if let Some(registry) = scan.section("registry") {
+        config.repositories = registry.list("repositories").into_iter().map(Spanned::into_inner).collect();
+        registry.finish();
+    }
+    scan.finish();
+    config
+}
+
+/// `[channels.NAME.ENV]`: the two names are the user's.
+fn read_channels(
+    channels: &Section<'_>,
+    place: &Place<'_>,
+    region: Option<&Region>,
+) -> BTreeMap<Channel, ChannelConfig> {
+    let mut read = BTreeMap::new();
+    let mut seen = BTreeMap::new();
+    for (name, environments) in channels.named() {
+        let Some(name) = chosen::<ImageName>(channels, &name) else { continue };
+        for (env, section) in environments.named() {
+            let Some(env) = chosen::<EnvName>(&environments, &env) else { continue };
+            let channel = Channel { name: name.clone(), env };
+            let config = read_channel(section, &channel, place, region, &mut seen);
+            read.insert(channel, config);
+        }
+    }
+    read
+}
+
+fn chosen<T: FromStr<Err = ParseError>>(section: &Section<'_>, name: &Spanned<String>) -> Option<T> {
+    match name.get_ref().parse() {
+        Ok(parsed) => return Some(parsed),
+        Err(ParseError { given, wanted }) => {
+            section.fault(name.span(), format!("`{given}` is not valid here"), format!("expected {wanted}"));
+        }
+    }
+    None
+}
+
+/// Target ids met so far, with the channel of the first one.
+type Seen = BTreeMap<TargetId, Channel>;
+
+fn read_channel(
+    section: Section<'_>,
+    channel: &Channel,
+    place: &Place<'_>,
+    region: Option<&Region>,
+    seen: &mut Seen,
+) -> ChannelConfig {
+    let mut targets = Vec::new();
+    for target in section.sections("targets") {
+        targets.extend(read_target(target, channel, region, seen));
+    }
+    let iac = section.sections("iac").into_iter().filter_map(|iac| read_iac(iac, place)).collect();
+    let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
+    let keep = section.number("keep", 1..=1000).map_or(1, Spanned::into_inner);
+    let require_reason = section.flag("require_reason").unwrap_or_default();
+    section.not_yet(&["after", "soak", "pointers", "gates", "freeze", "approvals"]);
+    section.finish();
+    ChannelConfig {
+        targets,
+        iac,
+        on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(),
+        keep: u32::try_from(keep).unwrap_or(u32::MAX),
+        require_reason,
+    }
+}
+
+fn read_target(
+    section: Section<'_>,
+    channel: &Channel,
+    default: Option<&Region>,
+    seen: &mut Seen,
+) -> Option<TargetSpec> {
+    let id = section.required::<TargetId>("id", "a name of your own for it, unique in this file");
+    if let Some(id) = &id {
+        note_id(&section, id, channel, seen);
+    }
+    let region = section.parsed::<Region>("region").map(Spanned::into_inner).or_else(|| default.cloned());
+    let words: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
+    // What the other keys mean depends on the kind: without it, they are not judged.
+    let reader = section.choice("kind", KINDS)?.into_inner();
+    let settings = reader(&section);
+    section.finish();
+    Some(TargetSpec { id: id?.into_inner(), channel: channel.clone(), region, settings: settings? })
+}
+
+fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {
+    if let Some(elsewhere) = seen.get(id.get_ref()) {
+        let title = format!("two targets are called `{id}`", id = id.get_ref());
+        let help = "the ledger remembers targets by id: give each its own".to_owned();
+        section.fault_with_help(id.span(), title, format!("{elsewhere} has one already"), Some(help));
+        return;
+    }
+    seen.insert(id.get_ref().clone(), channel.clone());
+}
+
+fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {
+    section.required_text("kind", "what it is (\"terraform-state\")")?;
+    let kind = section.choice("kind", IAC_KINDS);
+    let source = section.required_text("source", "the file's path");
+    section.finish();
+    let (kind, source) = (kind?.into_inner(), source?.into_inner());
+    Some(IacSource { kind: kind.to_owned(), path: place.path(&source), source })
+}
+
+/// What can declare a target, as the reader's own format is named.
+const IAC_KINDS: &[(&str, &str)] = &[("terraform-state", "terraform-state")];

@@ -1,0 +1,130 @@
+//! The rules of the config, and every malformed sample with the words it earns.
+
+use super::*;
+use std::time::Duration;
+
+fn around(directory: &str) -> Surroundings {
+    Surroundings {
+        working_directory: directory.into(),
+        variables: BTreeMap::from([("HOME".to_owned(), "/home/ana".to_owned())]),
+        ..Surroundings::default()
+    }
+}
+
+fn read(text: &str) -> Config {
+    match parse(text, Path::new("/infra/imgctl.toml"), &around("/infra")) {
+        Ok(config) => config,
+        Err(error) => panic!("{}", said(&error)),
+    }
+}
+
+fn said(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Invalid { path, text, faults } => render(path, text, faults, false, 100),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn every_malformed_sample_is_told_where_and_what_and_how() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&samples).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    assert!(files.len() >= 12, "the samples are gone");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let error = parse(&text, Path::new("imgctl.toml"), &around("/infra")).expect_err(&file.display().to_string());
+        let actual = said(&error) + "\n";
+        let golden = file.with_extension("txt");
+        if std::env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite") {
+            std::fs::write(&golden, &actual).unwrap();
+        }
+        let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+        assert_eq!(actual, expected, "{}", golden.display());
+    }
+}
+
+#[test]
+fn everything_has_a_default_but_the_targets() {
+    let config = read("[[channels.web.prod.targets]]\nid = \"a\"\nkind = \"asg\"\nname = \"web\"\n");
+    let channel = &config.channels[&"web/prod".parse().unwrap()];
+    assert_eq!((channel.on_failure, channel.keep, channel.require_reason), (OnFailure::Rollback, 1, false));
+    let crate::provider::target::spec::TargetSettings::Asg(group) = &channel.targets[0].settings;
+    assert_eq!((group.min_healthy_percentage, group.max_healthy_percentage), (100, 110));
+    assert_eq!(group.time_limit, Duration::from_secs(3600));
+    assert_eq!(read(""), Config { file: Some("/infra/imgctl.toml".into()), ..Config::default() });
+}
+
+#[test]
+fn the_settings_of_a_group_are_read_as_aws_names_them() {
+    let text = r#"
+        [aws]
+        region = "eu-west-1"
+        [[channels.web.prod.targets]]
+        id = "web-asg"
+        kind = "asg"
+        name = "web-prod"
+        region = "us-east-1"
+        time_limit = "1h 30m"
+        [channels.web.prod.targets.refresh]
+        min_healthy_percentage = 90
+        max_healthy_percentage = 150
+        checkpoints = [20, 50, 100]
+        checkpoint_delay = "10m"
+        bake_time = "5m"
+        alarms = ["web-5xx"]
+        standby_instances = "Terminate"
+        [[channels.web.prod.iac]]
+        kind = "terraform-state"
+        source = "state/terraform.tfstate"
+    "#;
+    let config = read(text);
+    let channel = &config.channels[&"web/prod".parse().unwrap()];
+    let target = &channel.targets[0];
+    assert_eq!(target.region.as_ref().unwrap().as_str(), "us-east-1", "a target's own region counts first");
+    let crate::provider::target::spec::TargetSettings::Asg(group) = &target.settings;
+    assert_eq!(group.checkpoints, [20, 50, 100]);
+    assert_eq!(group.checkpoint_delay, Some(Duration::from_secs(600)));
+    assert_eq!(group.time_limit, Duration::from_secs(5400));
+    assert_eq!(channel.iac[0].path, Path::new("/infra/state/terraform.tfstate"), "relative to the config file");
+}
+
+#[test]
+fn a_flag_counts_before_the_environment_before_the_file_before_the_default() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("a/b");
+    std::fs::create_dir_all(&deep).unwrap();
+    let mut here = around(deep.to_str().unwrap());
+    assert_eq!(load(&here).unwrap().ledger, Path::new("/home/ana/.local/share/imgctl"));
+    here.variables.insert("XDG_DATA_HOME".into(), "/data".into());
+    assert_eq!(load(&here).unwrap().ledger, Path::new("/data/imgctl"));
+
+    let file = directory.path().join(FILE_NAME);
+    std::fs::write(&file, "[ledger]\npath = \".imgctl\"\n[aws]\nregion = \"eu-west-1\"\n").unwrap();
+    let found = load(&here).unwrap();
+    assert_eq!((found.ledger, found.file), (directory.path().join(".imgctl"), Some(file)), "found upwards");
+    assert_eq!(found.aws.region.unwrap().as_str(), "eu-west-1");
+
+    here.variables.insert("AWS_REGION".into(), "us-west-2".into());
+    here.ledger = Some("mine".into());
+    let found = load(&here).unwrap();
+    assert_eq!((found.ledger, found.aws.region.unwrap().as_str()), (deep.join("mine"), "us-west-2"));
+}
+
+#[test]
+fn a_config_that_was_asked_for_must_be_there() {
+    let here = Surroundings { config: Some("other.toml".into()), ..around("/nowhere") };
+    let error = load(&here).unwrap_err();
+    assert_eq!(error.to_string(), "the config file /nowhere/other.toml could not be read");
+}
+
+#[test]
+fn a_place_is_counted_in_characters_from_one() {
+    let text = "# é\n[aws]\nregion = \"é\" # moon\n";
+    let Err(ConfigError::Invalid { path, text, faults }) = parse(text, Path::new("c.toml"), &around("/")) else {
+        panic!("accepted")
+    };
+    let told = complaints(&path, &text, &faults);
+    assert_eq!((told[0].line, told[0].column, told.len()), (3, 10, 1));
+}

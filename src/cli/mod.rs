@@ -1,0 +1,3 @@
+//! The front door: people. Words come in, plans and tables go out; nothing is decided here.
+
+pub mod config;
