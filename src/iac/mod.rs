@@ -1,21 +1,143 @@
 //! Readers of infrastructure code: bytes in, declared images out. Pure: nothing here opens a file.
 
-use std::collections::BTreeSet;
+mod position;
+mod target_image;
+mod terraform_resource;
+mod terraform_state;
+mod terraform_value;
+
+pub use position::Position;
+pub use target_image::{Claim, DeclaredFor, Group, address, declared_for};
+
+use crate::model::{Region, SlotName};
 use std::fmt;
+
+/// A way in which code, or what a tool remembers of it, is written down.
+pub struct Format {
+    /// As it is named in the config.
+    pub name: &'static str,
+    /// Whether these bytes look like it: cheap, and generous, so that `parse` can say what is wrong with them.
+    pub detect: fn(&[u8]) -> bool,
+    /// Everything that it declares, sorted. The file's name is only for errors and for `Declared::source`.
+    pub parse: fn(&str, &[u8]) -> Result<Vec<Declared>, IacError>,
+}
+
+/// Every format that can be read. The first that recognises the bytes reads them.
+pub static FORMATS: &[Format] = &[terraform_state::FORMAT];
+
+/// Detects the format of `bytes` and reads what they declare. `file` is named in errors.
+pub fn read(file: &str, bytes: &[u8]) -> Result<Vec<Declared>, IacError> {
+    readable(file, bytes)?;
+    match FORMATS.iter().find(|format| (format.detect)(bytes)) {
+        Some(format) => (format.parse)(file, bytes),
+        None => Err(unrecognised(file, bytes)),
+    }
+}
+
+/// Refuses what no format can be: nothing, an archive, an encoding that is not plain UTF-8.
+fn readable(file: &str, bytes: &[u8]) -> Result<(), IacError> {
+    let file = || file.to_owned();
+    let encoded = |encoding, offset| IacError::Encoding { file: file(), encoding, at: Position::of(bytes, offset) };
+    match bytes {
+        [] => return Err(IacError::Empty { file: file() }),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => return Err(IacError::PlanFile { file: file() }),
+        [0xef, 0xbb, 0xbf, ..] => return Err(encoded("UTF-8 with a byte order mark", 0)),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{', 0, ..] | [0, b'{', ..] => return Err(encoded("UTF-16", 0)),
+        _ if bytes.iter().all(u8::is_ascii_whitespace) => return Err(IacError::Empty { file: file() }),
+        _ => {}
+    }
+    std::str::from_utf8(bytes).map(|_| ()).map_err(|error| encoded("bytes that are not UTF-8", error.valid_up_to()))
+}
+
+/// What can be said of bytes that no format claims.
+fn unrecognised(file: &str, bytes: &[u8]) -> IacError {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        Ok(_) => IacError::Unrecognised { file: file.to_owned() },
+        Err(error) => json_error(file, &error),
+    }
+}
+
+/// Says where JSON breaks off or goes wrong, and never what stands there: it may be a secret.
+fn json_error(file: &str, error: &serde_json::Error) -> IacError {
+    let file = file.to_owned();
+    let at = Position { line: error.line(), column: error.column() };
+    match error.classify() {
+        serde_json::error::Category::Eof => IacError::Truncated { file, at },
+        // The parser's own messages are fixed texts; its position is ours to write.
+        serde_json::error::Category::Syntax => {
+            let text = error.to_string();
+            let why = text.split(" at line ").next().unwrap_or_default().to_owned();
+            IacError::NotJson { file, at, why }
+        }
+        serde_json::error::Category::Data | serde_json::error::Category::Io => IacError::Layout { file, at },
+    }
+}
+
+/// A launch template as something refers to it: by id, by name, or by both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TemplateRef {
+    pub id: Option<String>,
+    pub name: Option<String>,
+}
+
+impl TemplateRef {
+    /// Whether both mean one template: ids decide where both are known, else names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.id, &other.id) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.name.is_some() && self.name == other.name,
+        }
+    }
+}
+
+impl fmt::Display for TemplateRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.id) {
+            (Some(name), Some(id)) => write!(f, "{name} ({id})"),
+            (Some(text), None) | (None, Some(text)) => f.write_str(text),
+            (None, None) => f.write_str("without id or name"),
+        }
+    }
+}
+
+/// Where a resource is, as far as its ARN tells: names such as a group's are unique only there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Twelve digits.
+    pub account: Option<String>,
+    pub region: Option<Region>,
+}
+
+impl Place {
+    /// Reads `arn:PARTITION:SERVICE:REGION:ACCOUNT:…`; what is not there stays unknown.
+    pub fn from_arn(arn: &str) -> Self {
+        let mut parts = arn.split(':').skip(3);
+        let region = parts.next().and_then(|text| text.parse().ok());
+        let account = parts.next().filter(|text| text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()));
+        Self { account: account.map(str::to_owned), region }
+    }
+
+    /// Whether both can be one place: what is unknown can be anything.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let agree = |one: Option<&str>, two: Option<&str>| one.is_none() || two.is_none() || one == two;
+        agree(self.account.as_deref(), other.account.as_deref())
+            && agree(self.region.as_ref().map(Region::as_str), other.region.as_ref().map(Region::as_str))
+    }
+}
 
 /// What a resource's image is for, so that a declaration can be matched with a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// An EC2 launch template: id and name, as far as they are known.
-    LaunchTemplate { id: Option<String>, name: Option<String> },
-    /// An Auto Scaling group, by name.
-    AutoScalingGroup { name: String },
+    /// An EC2 launch template. Its image is that of its newest version, `newest`.
+    LaunchTemplate { template: TemplateRef, newest: Option<u64>, default: Option<u64> },
+    /// One slot of an Auto Scaling group: `template`, or the instance type of an override with a template of its own.
+    AutoScalingGroup { name: String, slot: SlotName },
     /// One EC2 instance.
     Instance { id: String },
     /// An SSM parameter that holds an AMI id.
     Parameter { name: String },
-    /// An ECS task definition and one of its containers.
-    TaskDefinition { family: String, container: String },
+    /// An ECS task definition and one of its containers; `None` where they cannot be told apart.
+    TaskDefinition { family: String, container: Option<String> },
     /// A Kubernetes workload and one of its containers.
     Workload { kind: String, namespace: String, name: String, container: String },
 }
@@ -26,7 +148,9 @@ pub enum DeclaredImage {
     /// An AMI id or an image reference, as it stands in the code.
     Text(String),
     /// A version of a launch template: `7`, `$Latest`, `$Default`.
-    TemplateVersion { template: Box<Subject>, version: String },
+    TemplateVersion { template: TemplateRef, version: String },
+    /// It says something that cannot be read as an image, and why.
+    Unknown { why: String },
 }
 
 /// One image that code declares.
@@ -36,6 +160,68 @@ pub struct Declared {
     pub source: String,
     /// The resource address: `module.web["a"].aws_launch_template.this[0]`.
     pub address: String,
+    pub place: Place,
     pub subject: Subject,
     pub image: DeclaredImage,
+}
+
+/// Why a file does not tell what it declares.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IacError {
+    #[error("`{file}` is empty")]
+    Empty { file: String },
+    #[error("`{file}` is written in {encoding} ({at})")]
+    Encoding { file: String, encoding: &'static str, at: Position },
+    #[error("`{file}` is not JSON ({at}: {why})")]
+    NotJson { file: String, at: Position, why: String },
+    #[error("`{file}` is cut short: it ends in the middle of a value ({at})")]
+    Truncated { file: String, at: Position },
+    #[error("`{file}` is JSON, and neither a Terraform nor an OpenTofu state")]
+    Unrecognised { file: String },
+    #[error("`{file}` is a saved plan, not a state")]
+    PlanFile { file: String },
+    #[error("`{file}` is a plan printed as JSON, not a state ({at})")]
+    PlanJson { file: String, at: Position },
+    #[error("`{file}` is a state printed by `terraform show -json`, not the state itself ({at})")]
+    ShownState { file: String, at: Position },
+    #[error("`{file}` is an encrypted OpenTofu state ({at})")]
+    Encrypted { file: String, at: Position },
+    #[error("`{file}` is in state format {version}, older than 4{} ({at})", written_by(.terraform))]
+    Older { file: String, version: u64, terraform: Option<String>, at: Position },
+    #[error("`{file}` is in state format {version}, newer than 4, which this imgctl reads{} ({at})", written_by(.terraform))]
+    Newer { file: String, version: u64, terraform: Option<String>, at: Position },
+    #[error("`{file}` is not laid out as Terraform writes a state ({at})")]
+    Layout { file: String, at: Position },
+    #[error("`{file}` holds `{address}` in the form of Terraform 0.11")]
+    Legacy { file: String, address: String },
+}
+
+fn written_by(terraform: &Option<String>) -> String {
+    terraform.as_ref().map(|version| format!(", written by Terraform {version}")).unwrap_or_default()
+}
+
+impl IacError {
+    /// What to type next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty { .. } | Self::Truncated { .. } | Self::ShownState { .. } => {
+                "fetch the state itself: terraform state pull > pulled.tfstate"
+            }
+            Self::Encoding { .. } => {
+                "fetch it without a change of encoding (in PowerShell: cmd /c \"terraform state pull > pulled.tfstate\")"
+            }
+            Self::NotJson { .. } | Self::Unrecognised { .. } | Self::Layout { .. } => {
+                "give a state: terraform state pull > pulled.tfstate, then imgctl drift --state pulled.tfstate"
+            }
+            Self::PlanFile { .. } | Self::PlanJson { .. } => {
+                "drift compares with the state: terraform state pull | imgctl drift --state -"
+            }
+            Self::Encrypted { .. } => "let OpenTofu decrypt it: tofu state pull | imgctl drift --state -",
+            Self::Older { .. } => {
+                "upgrade the state with Terraform 0.12 or newer: terraform apply -refresh-only, then terraform state pull"
+            }
+            Self::Newer { .. } => "upgrade imgctl, or write the state with the Terraform that the project is pinned to",
+            Self::Legacy { .. } => "let the provider rewrite it: terraform apply -refresh-only",
+        }
+    }
 }

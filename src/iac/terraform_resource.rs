@@ -1,0 +1,391 @@
+//! The resource types of a Terraform state that tell an image, and the few attributes of each that are read.
+
+use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
+use super::{DeclaredImage, Place, Subject, TemplateRef};
+use crate::model::{AmiId, SlotName};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+/// One declaration that a resource makes.
+pub(super) struct Found {
+    pub place: Place,
+    pub subject: Subject,
+    pub image: DeclaredImage,
+}
+
+/// One instance of a resource: `count` and `for_each` make several.
+pub(super) struct Instance {
+    /// As it stands in the address: empty, `[0]` or `["key"]`.
+    pub index: String,
+    /// It was replaced and waits to be destroyed.
+    pub deposed: bool,
+    /// Its attributes are in the flat form of Terraform 0.11.
+    pub is_flat: bool,
+    pub found: Vec<Found>,
+}
+
+/// Reads the value of `instances` as the type of the resource wants it; other types' values are skipped unread.
+pub(super) fn instances<'de, M: MapAccess<'de>>(kind: &str, map: &mut M) -> Result<Vec<Instance>, M::Error> {
+    match kind {
+        "aws_launch_template" => read::<LaunchTemplate, M>(map),
+        "aws_autoscaling_group" => read::<AutoScalingGroup, M>(map),
+        "aws_instance" => read::<Ec2Instance, M>(map),
+        "aws_ssm_parameter" => read::<Parameter, M>(map),
+        "aws_ecs_task_definition" => read::<TaskDefinition, M>(map),
+        "kubernetes_deployment" | "kubernetes_deployment_v1" => read::<Deployment, M>(map),
+        _ => map.next_value::<IgnoredAny>().map(|_| Vec::new()),
+    }
+}
+
+fn read<'de, A: Attributes + Deserialize<'de>, M: MapAccess<'de>>(map: &mut M) -> Result<Vec<Instance>, M::Error> {
+    let raw = map.next_value::<Blocks<Raw<A>>>()?;
+    Ok(raw.into_iter().map(Raw::declare).collect())
+}
+
+/// An instance as it is written.
+#[derive(Deserialize)]
+struct Raw<A> {
+    #[serde(default)]
+    index_key: IndexKey,
+    deposed: Option<IgnoredAny>,
+    attributes: Option<A>,
+    attributes_flat: Option<IgnoredAny>,
+    #[serde(default)]
+    sensitive_attributes: Sensitive,
+}
+
+impl<A: Attributes> Raw<A> {
+    fn declare(self) -> Instance {
+        let is_flat = self.attributes.is_none() && self.attributes_flat.is_some();
+        let found =
+            self.attributes.map(|attributes| attributes.declare(&self.sensitive_attributes)).unwrap_or_default();
+        Instance { index: self.index_key.0, deposed: self.deposed.is_some(), is_flat, found }
+    }
+}
+
+/// The attributes of one resource type.
+trait Attributes {
+    /// What they declare. Nothing that is marked sensitive may leave through it.
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found>;
+}
+
+/// The image that an attribute holds, or why it is not known.
+fn image(sensitive: &Sensitive, path: &[&str], text: Text) -> DeclaredImage {
+    let attribute = path.last().copied().unwrap_or_default();
+    match text.get() {
+        _ if sensitive.hides(path) => unknown(format!("its `{attribute}` is marked sensitive")),
+        Some(text) => DeclaredImage::Text(text),
+        None => unknown(format!("its `{attribute}` names no image")),
+    }
+}
+
+fn unknown(why: impl Into<String>) -> DeclaredImage {
+    DeclaredImage::Unknown { why: why.into() }
+}
+
+fn place(arn: Text) -> Place {
+    arn.get().map(|arn| Place::from_arn(&arn)).unwrap_or_default()
+}
+
+/// `aws_launch_template`: the provider reads `image_id` from the newest version.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LaunchTemplate {
+    id: Text,
+    name: Text,
+    arn: Text,
+    image_id: Text,
+    latest_version: Text,
+    default_version: Text,
+}
+
+impl Attributes for LaunchTemplate {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        let template = TemplateRef { id: sensitive.open("id", self.id), name: sensitive.open("name", self.name) };
+        let number = |text: Text| text.get().and_then(|digits| digits.parse().ok());
+        let (newest, default) = (number(self.latest_version), number(self.default_version));
+        let subject = Subject::LaunchTemplate { template, newest, default };
+        vec![Found { place: place(self.arn), subject, image: image(sensitive, &["image_id"], self.image_id) }]
+    }
+}
+
+/// `aws_autoscaling_group`, with one launch template or a mixed instances policy.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct AutoScalingGroup {
+    id: Text,
+    name: Text,
+    arn: Text,
+    launch_configuration: Text,
+    launch_template: Blocks<Template>,
+    mixed_instances_policy: Blocks<MixedInstancesPolicy>,
+}
+
+/// `launch_template`, and `launch_template_specification` in a mixed instances policy.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Template {
+    #[serde(alias = "launch_template_id")]
+    id: Text,
+    #[serde(alias = "launch_template_name")]
+    name: Text,
+    version: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct MixedInstancesPolicy {
+    launch_template: Blocks<MixedTemplate>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct MixedTemplate {
+    launch_template_specification: Blocks<Template>,
+    r#override: Blocks<Override>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Override {
+    instance_type: Text,
+    launch_template_specification: Blocks<Template>,
+}
+
+impl AutoScalingGroup {
+    /// Slot → the template that it launches from. An override without a template of its own follows the group's.
+    fn slots(launch_template: Blocks<Template>, mixed: Blocks<MixedInstancesPolicy>) -> Vec<(String, Template)> {
+        let base = |template| ("template".to_owned(), template);
+        let mut slots: Vec<(String, Template)> = launch_template.into_iter().map(base).collect();
+        for policy in mixed.into_iter().flat_map(|policy| policy.launch_template) {
+            slots.extend(policy.launch_template_specification.into_iter().map(base));
+            for (number, each) in (1..).zip(policy.r#override) {
+                // Overrides by requirements have no instance type.
+                let name = each.instance_type.get().unwrap_or_else(|| format!("override-{number}"));
+                slots.extend(each.launch_template_specification.into_iter().map(|template| (name.clone(), template)));
+            }
+        }
+        slots
+    }
+}
+
+impl Attributes for AutoScalingGroup {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        // The provider's id of a group is its name.
+        let Some(name) = sensitive.open("name", self.name).or_else(|| sensitive.open("id", self.id)) else {
+            return Vec::new();
+        };
+        let place = place(self.arn);
+        let found = |slot: String, image| {
+            let slot = slot.parse::<SlotName>().ok()?;
+            Some(Found { place: place.clone(), subject: Subject::AutoScalingGroup { name: name.clone(), slot }, image })
+        };
+        let hidden = sensitive.touches(&["launch_template"])
+            || sensitive.touches(&["mixed_instances_policy", "launch_template"]);
+        let mut slots = Vec::new();
+        for (slot, template) in Self::slots(self.launch_template, self.mixed_instances_policy) {
+            let image = if hidden { unknown("its launch template is marked sensitive") } else { template.version() };
+            slots.extend(found(slot, image));
+        }
+        if slots.is_empty() && self.launch_configuration.get().is_some() {
+            slots
+                .extend(found("template".to_owned(), unknown("it uses a launch configuration, not a launch template")));
+        }
+        slots
+    }
+}
+
+impl Template {
+    /// Without a version, AWS takes the default one.
+    fn version(self) -> DeclaredImage {
+        let version = self.version.get().unwrap_or_else(|| "$Default".to_owned());
+        DeclaredImage::TemplateVersion { template: TemplateRef { id: self.id.get(), name: self.name.get() }, version }
+    }
+}
+
+/// `aws_instance`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Ec2Instance {
+    id: Text,
+    arn: Text,
+    ami: Text,
+}
+
+impl Attributes for Ec2Instance {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        let Some(id) = sensitive.open("id", self.id) else { return Vec::new() };
+        vec![Found {
+            place: place(self.arn),
+            subject: Subject::Instance { id },
+            image: image(sensitive, &["ami"], self.ami),
+        }]
+    }
+}
+
+/// `aws_ssm_parameter` of the data type `aws:ec2:image`; all others are somebody's secrets.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parameter {
+    name: Text,
+    arn: Text,
+    data_type: Text,
+    value: ParameterValue,
+}
+
+/// A parameter's value, kept only if it is an AMI id.
+#[derive(Default)]
+struct ParameterValue(Option<AmiId>);
+
+impl<'de> Deserialize<'de> for ParameterValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Text::deserialize(deserializer).map(|text| Self(text.get().and_then(|text| text.parse().ok())))
+    }
+}
+
+impl Attributes for Parameter {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        let Some(name) = sensitive.open("name", self.name) else { return Vec::new() };
+        if self.data_type.get().as_deref() != Some("aws:ec2:image") {
+            return Vec::new();
+        }
+        // The provider marks the value of every parameter, also where AWS itself has checked that it is an AMI id.
+        let image = match self.value.0 {
+            Some(id) => DeclaredImage::Text(id.to_string()),
+            None => unknown("its `value` is not an AMI id"),
+        };
+        vec![Found { place: place(self.arn), subject: Subject::Parameter { name }, image }]
+    }
+}
+
+/// `aws_ecs_task_definition`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TaskDefinition {
+    family: Text,
+    arn: Text,
+    container_definitions: ContainerDefinitions,
+}
+
+/// One container of a task definition or a pod. Its environment, where secrets stand, is not read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Container {
+    name: Text,
+    image: Text,
+}
+
+/// JSON within JSON: read as it passes by, so that its text is never kept. `None`: it is not a list of containers.
+#[derive(Default)]
+struct ContainerDefinitions(Option<Vec<Container>>);
+
+impl<'de> Deserialize<'de> for ContainerDefinitions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inner;
+        impl Visitor<'_> for Inner {
+            type Value = ContainerDefinitions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON text")
+            }
+            fn visit_unit<E: Error>(self) -> Result<ContainerDefinitions, E> {
+                Ok(ContainerDefinitions(None))
+            }
+            fn visit_str<E: Error>(self, json: &str) -> Result<ContainerDefinitions, E> {
+                Ok(ContainerDefinitions(serde_json::from_str(json).ok()))
+            }
+        }
+        deserializer.deserialize_any(Inner)
+    }
+}
+
+impl Attributes for TaskDefinition {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        let Some(family) = sensitive.open("family", self.family) else { return Vec::new() };
+        let place = place(self.arn);
+        let found = |container: Option<String>, image| {
+            let subject = Subject::TaskDefinition { family: family.clone(), container };
+            Found { place: place.clone(), subject, image }
+        };
+        if sensitive.hides(&["container_definitions"]) {
+            return vec![found(None, unknown("its `container_definitions` are marked sensitive"))];
+        }
+        match self.container_definitions.0 {
+            Some(containers) => {
+                // The whole text is marked or nothing in it is.
+                let none = Sensitive::default();
+                containers
+                    .into_iter()
+                    .map(|each| found(each.name.get(), image(&none, &["image"], each.image)))
+                    .collect()
+            }
+            None => vec![found(None, unknown("its `container_definitions` are not a list of containers"))],
+        }
+    }
+}
+
+/// `kubernetes_deployment` and `kubernetes_deployment_v1`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Deployment {
+    /// `NAMESPACE/NAME`.
+    id: Text,
+    metadata: Blocks<Metadata>,
+    spec: Blocks<DeploymentSpec>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata {
+    name: Text,
+    namespace: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct DeploymentSpec {
+    template: Blocks<PodTemplate>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PodTemplate {
+    spec: Blocks<PodSpec>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PodSpec {
+    container: Blocks<Container>,
+}
+
+impl Deployment {
+    /// Namespace and name: from the provider's id, so that a mark on the metadata hides neither the one nor the image.
+    fn identity(id: Text, metadata: Blocks<Metadata>, sensitive: &Sensitive) -> Option<(String, String)> {
+        if let Some((namespace, name)) = sensitive.open("id", id).as_deref().and_then(|id| id.split_once('/')) {
+            return Some((namespace.to_owned(), name.to_owned()));
+        }
+        if sensitive.hides(&["metadata", "name"]) || sensitive.hides(&["metadata", "namespace"]) {
+            return None;
+        }
+        let metadata = metadata.into_iter().next()?;
+        Some((metadata.namespace.get().unwrap_or_else(|| "default".to_owned()), metadata.name.get()?))
+    }
+}
+
+impl Attributes for Deployment {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        const CONTAINER: [&str; 4] = ["spec", "template", "spec", "container"];
+        let [a, b, c, d] = CONTAINER;
+        let Some((namespace, name)) = Self::identity(self.id, self.metadata, sensitive) else { return Vec::new() };
+        let pods = self.spec.into_iter().flat_map(|spec| spec.template).flat_map(|template| template.spec);
+        let declare = |each: Container| {
+            let container = each.name.get().filter(|_| !sensitive.hides(&[a, b, c, d, "name"])).unwrap_or_default();
+            let (kind, namespace, name) = ("Deployment".to_owned(), namespace.clone(), name.clone());
+            let subject = Subject::Workload { kind, namespace, name, container };
+            Found { place: Place::default(), subject, image: image(sensitive, &[a, b, c, d, "image"], each.image) }
+        };
+        pods.flat_map(|pod| pod.container).map(declare).collect()
+    }
+}

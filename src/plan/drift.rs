@@ -1,0 +1,605 @@
+//! Drift: three witnesses, one verdict. What the ledger, the code and the target say, and who of them is wrong.
+
+use super::Sight;
+use super::finding::{Blame, Finding, FindingKind, Severity};
+use crate::model::{
+    Channel, Deployment, Hold, ImageRef, Motion, Observed, RecordedTarget, Seq, SlotImage, SlotName, TargetId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All that is known of one target.
+#[derive(Debug, Clone)]
+pub struct Witnesses {
+    pub target: TargetId,
+    pub channel: Channel,
+    pub recorded: Option<RecordedTarget>,
+    /// Slots that no code speaks of are absent.
+    pub declared: BTreeMap<SlotName, Declaration>,
+    /// The code leaves the image to others (`ignore_changes`): applying it changes nothing.
+    pub ignores_image: bool,
+    pub sight: Sight,
+    /// Images that are known to be no longer there.
+    pub dangling: BTreeSet<ImageRef>,
+    /// The hold on the channel.
+    pub hold: Option<Hold>,
+    /// The channel's rollout that has not finished.
+    pub open: Option<Seq>,
+}
+
+/// What the code says of one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declaration {
+    Image(ImageRef),
+    /// It says something, and what it means could not be found out.
+    Unknown {
+        why: String,
+    },
+}
+
+/// What the code says, beside the ledger.
+#[derive(Clone, Copy)]
+enum Code {
+    Silent,
+    Agrees,
+    Differs,
+}
+
+/// What is there, beside the ledger and the code.
+#[derive(Clone, Copy)]
+enum World {
+    AsRecorded,
+    AsDeclared,
+    Elsewhere,
+    Absent,
+    Unreadable,
+}
+
+/// The verdict on one slot: the table, row by row.
+fn verdict(is_recorded: bool, code: Code, world: World) -> FindingKind {
+    use FindingKind::*;
+    match (is_recorded, code, world) {
+        (_, _, World::Unreadable) => Unreachable,
+        (_, _, World::Absent) => Gone,
+        (false, _, World::AsRecorded | World::AsDeclared | World::Elsewhere) => Untracked,
+        (true, Code::Silent | Code::Agrees, World::AsRecorded) => InSync,
+        (true, Code::Differs, World::AsRecorded) => StaleCode,
+        (true, Code::Differs, World::AsDeclared) => Reverted,
+        (true, Code::Differs, World::Elsewhere) => Conflict,
+        (true, Code::Silent | Code::Agrees, World::AsDeclared | World::Elsewhere) => Tampered,
+    }
+}
+
+/// Everything that is to be said of these targets, sorted.
+pub fn drift(targets: &[Witnesses]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = targets.iter().flat_map(of_target).collect();
+    findings.sort();
+    findings
+}
+
+fn of_target(witnesses: &Witnesses) -> Vec<Finding> {
+    match &witnesses.sight {
+        Sight::Unreachable { why } => {
+            vec![whole(witnesses, World::Unreadable, format!("it could not be observed: {why}"))]
+        }
+        Sight::Gone { why } => vec![whole(witnesses, World::Absent, format!("it is not there: {why}"))],
+        Sight::Seen(observed) => of_observed(witnesses, observed),
+    }
+}
+
+/// The one finding on a target that has no slots to speak of.
+fn whole(witnesses: &Witnesses, world: World, detail: String) -> Finding {
+    let kind = verdict(witnesses.recorded.is_some(), Code::Silent, world);
+    let recorded = witnesses.recorded.as_ref().map(|recorded| recorded.image.to_string());
+    Finding { recorded, ..finding(witnesses, None, kind, detail) }
+}
+
+fn of_observed(witnesses: &Witnesses, observed: &Observed) -> Vec<Finding> {
+    let recorded = witnesses.recorded.iter().flat_map(|recorded| recorded.slots.keys());
+    let slots: BTreeSet<&SlotName> = observed.slots.keys().chain(recorded).chain(witnesses.declared.keys()).collect();
+    if slots.is_empty() {
+        let why: String = observed.obstacles.iter().map(|obstacle| format!("; {}", obstacle.what)).collect();
+        return vec![whole(witnesses, World::Unreadable, format!("it has no image that can be read{why}"))];
+    }
+    let mut findings: Vec<Finding> = slots.into_iter().flat_map(|slot| of_slot(witnesses, observed, slot)).collect();
+    if let Some(mixed) = mixed(witnesses, observed) {
+        // Not in sync, whatever the configuration says.
+        findings.retain(|finding| finding.kind != FindingKind::InSync);
+        findings.push(mixed);
+    }
+    findings
+}
+
+/// One slot as the three witnesses have it.
+struct Slot<'a> {
+    name: &'a SlotName,
+    recorded: Option<&'a ImageRef>,
+    declared: Option<&'a Declaration>,
+    observed: Option<&'a SlotImage>,
+}
+
+impl Slot<'_> {
+    fn declared_image(&self) -> Option<&ImageRef> {
+        match self.declared {
+            Some(Declaration::Image(image)) => Some(image),
+            Some(Declaration::Unknown { .. }) | None => None,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self.declared_image() {
+            None => Code::Silent,
+            declared if declared == self.recorded => Code::Agrees,
+            Some(_) => Code::Differs,
+        }
+    }
+
+    fn world(&self) -> World {
+        match self.observed.map(SlotImage::now) {
+            None => World::Absent,
+            // Reached by a name that could not be followed.
+            Some(None) => World::Unreadable,
+            now if now == Some(self.recorded) => World::AsRecorded,
+            now if now == Some(self.declared_image()) => World::AsDeclared,
+            Some(Some(_)) => World::Elsewhere,
+        }
+    }
+}
+
+/// The verdict on a slot, and what else is wrong with it.
+fn of_slot(witnesses: &Witnesses, observed: &Observed, name: &SlotName) -> Vec<Finding> {
+    let slot = Slot {
+        name,
+        recorded: witnesses.recorded.as_ref().and_then(|recorded| recorded.slots.get(name)),
+        declared: witnesses.declared.get(name),
+        observed: observed.slots.get(name).map(|state| &state.image),
+    };
+    let mut kinds = vec![verdict(slot.recorded.is_some(), slot.code(), slot.world())];
+    if matches!(slot.observed, Some(SlotImage::Floating { .. })) {
+        kinds.push(FindingKind::Floating);
+    }
+    if slot.observed.and_then(SlotImage::now).is_some_and(|now| witnesses.dangling.contains(now)) {
+        kinds.push(FindingKind::Dangling);
+    }
+    if kinds.len() > 1 {
+        kinds.retain(|kind| *kind != FindingKind::InSync);
+    }
+    kinds.into_iter().map(|kind| slot.finding(witnesses, kind)).collect()
+}
+
+impl Slot<'_> {
+    fn finding(&self, witnesses: &Witnesses, kind: FindingKind) -> Finding {
+        Finding {
+            recorded: self.recorded.map(ToString::to_string),
+            declared: self.declared_image().map(ToString::to_string),
+            observed: self.observed.map(|image| match image {
+                SlotImage::Pinned { image } => image.to_string(),
+                SlotImage::Floating { through, now: Some(now) } => format!("{through} → {now}"),
+                SlotImage::Floating { through, now: None } => through.clone(),
+            }),
+            ..finding(witnesses, Some(self.name), kind, self.detail(witnesses, kind))
+        }
+    }
+
+    fn detail(&self, witnesses: &Witnesses, kind: FindingKind) -> String {
+        let short = |image: Option<&ImageRef>| image.map_or_else(|| "nothing".to_owned(), ImageRef::short);
+        let (recorded, declared) = (short(self.recorded), short(self.declared_image()));
+        let now = short(self.observed.and_then(SlotImage::now));
+        let release = witnesses.recorded.as_ref().map(|recorded| recorded.image.to_string()).unwrap_or_default();
+        let unknown = match self.declared {
+            Some(Declaration::Unknown { why }) => format!("; what the code declares is not known: {why}"),
+            Some(Declaration::Image(_)) | None => String::new(),
+        };
+        match kind {
+            FindingKind::InSync => format!("{recorded}, as released with {release}{unknown}"),
+            FindingKind::StaleCode if witnesses.ignores_image => {
+                format!("the code declares {declared} and ignores the image: applying it changes nothing")
+            }
+            FindingKind::StaleCode => {
+                format!("the code declares {declared}: the next apply would undo {release}{}", held(witnesses))
+            }
+            FindingKind::Reverted => {
+                format!("the code was applied over {release}: {declared} instead of {recorded}{}", held(witnesses))
+            }
+            FindingKind::Tampered => format!("changed outside imgctl: {now} instead of {recorded}{unknown}"),
+            FindingKind::Conflict => format!("the ledger says {recorded}, the code {declared}, and it is at {now}"),
+            FindingKind::Untracked if self.declared_image().is_some() => {
+                format!("the ledger has never put an image there; it is at {now}, and the code declares {declared}")
+            }
+            FindingKind::Untracked => format!("the ledger has never put an image there; it is at {now}{unknown}"),
+            FindingKind::Gone => {
+                format!("the slot is not there; the ledger says {recorded}, the code {declared}{unknown}")
+            }
+            FindingKind::Dangling => format!("{now} no longer exists: the next launch fails"),
+            FindingKind::Floating => format!("nothing pins it: {} can lead elsewhere at any time", self.through()),
+            FindingKind::Unreachable => format!("where {} leads could not be found out", self.through()),
+            FindingKind::Mixed => format!("it is configured with {now}, and runs something else"),
+        }
+    }
+
+    fn through(&self) -> &str {
+        match self.observed {
+            Some(SlotImage::Floating { through, .. }) => through,
+            Some(SlotImage::Pinned { .. }) | None => "it",
+        }
+    }
+}
+
+fn held(witnesses: &Witnesses) -> String {
+    let said = |hold: &Hold| format!("; the channel is held by {} since {}: {}", hold.by, hold.at, hold.reason);
+    witnesses.hold.as_ref().map(said).unwrap_or_default()
+}
+
+/// Instances, tasks or pods that run what no slot is configured with.
+fn mixed(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
+    let configured: BTreeSet<&ImageRef> = observed.slots.values().filter_map(|state| state.image.now()).collect();
+    let is_strange = |image: &&ImageRef| !configured.contains(image);
+    // Where no slot could be followed, nothing is known to be wrong with what runs.
+    if configured.is_empty() || !observed.running.keys().any(|image| is_strange(&image)) {
+        return None;
+    }
+    let list = |images: &mut dyn Iterator<Item = String>| images.collect::<Vec<_>>().join(", ");
+    let total: u32 = observed.running.values().sum();
+    let strange = observed.running.iter().filter(|(image, _)| is_strange(image));
+    let strange = list(&mut strange.map(|(image, count)| format!("{count} of {total} run {}", image.short())));
+    let wanted = list(&mut configured.iter().map(|image| image.short()));
+    let detail = format!("{strange}, and it is configured with {wanted}{}", under_way(observed.deployment.as_ref()));
+    let slots = witnesses.recorded.as_ref().map(|recorded| &recorded.slots);
+    let declared = witnesses.declared.values().filter_map(|declaration| match declaration {
+        Declaration::Image(image) => Some(image.to_string()),
+        Declaration::Unknown { .. } => None,
+    });
+    let declared: BTreeSet<String> = declared.collect();
+    Some(Finding {
+        recorded: slots
+            .map(|slots| list(&mut slots.values().collect::<BTreeSet<_>>().into_iter().map(ToString::to_string))),
+        declared: Some(list(&mut declared.into_iter())).filter(|text| !text.is_empty()),
+        observed: Some(list(&mut observed.running.iter().map(|(image, count)| format!("{count} × {image}")))),
+        ..finding(witnesses, None, FindingKind::Mixed, detail)
+    })
+}
+
+/// The platform's own deployment, which may be why.
+fn under_way(deployment: Option<&Deployment>) -> String {
+    let Some(deployment) = deployment else { return String::new() };
+    let Deployment { id, done, total, .. } = deployment;
+    match &deployment.motion {
+        Motion::Moving { phase, .. } | Motion::Returning { phase, .. } => {
+            format!("; {id} is {phase}, {done} of {total} done")
+        }
+        Motion::Failed { reason } => format!("; {id} failed: {reason}"),
+        Motion::RolledBack { reason } => format!("; {id} was rolled back by the platform: {reason}"),
+        Motion::Cancelled { reason } => format!("; {id} was cancelled: {reason}"),
+        Motion::Succeeded => String::new(),
+    }
+}
+
+/// A finding with what follows from its kind; what was recorded, declared and observed is for the caller to add.
+fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, detail: String) -> Finding {
+    let expected = witnesses.open.filter(|_| kind.is_expected_during_rollout());
+    let detail = expected.map_or_else(|| detail.clone(), |rollout| format!("rollout {rollout} is under way: {detail}"));
+    Finding {
+        channel: witnesses.channel.clone(),
+        target: witnesses.target.clone(),
+        slot: slot.cloned(),
+        kind,
+        severity: if expected.is_some() {
+            Severity::Note
+        } else {
+            kind.severity(witnesses.hold.is_some(), witnesses.ignores_image)
+        },
+        blame: if expected.is_some() { Blame::Nobody } else { kind.blame() },
+        recorded: None,
+        declared: None,
+        observed: None,
+        detail,
+        remedy: expected.map_or_else(|| remedy(witnesses, kind), |rollout| Some(format!("imgctl resume {rollout}"))),
+    }
+}
+
+fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
+    use FindingKind::*;
+    let Witnesses { target, channel, .. } = witnesses;
+    let release = witnesses
+        .recorded
+        .as_ref()
+        .map_or_else(|| format!("{}@VERSION", channel.name), |recorded| recorded.image.to_string());
+    let promote = format!("imgctl promote {release} {}", channel.env);
+    Some(match kind {
+        InSync => return None,
+        StaleCode if witnesses.ignores_image => return None,
+        StaleCode => format!(
+            "let the code say what {release} is, see that `terraform plan` changes nothing, then: terraform apply -refresh-only"
+        ),
+        Reverted | Conflict => format!("let the code say what {release} is, then: {promote}"),
+        Tampered | Mixed | Floating => promote,
+        Untracked => format!(
+            "imgctl record {}@VERSION SOURCE, then: imgctl promote {}@VERSION {}",
+            channel.name, channel.name, channel.env
+        ),
+        Gone => format!("bring it back, or mend `{target}` in imgctl.toml"),
+        Dangling => format!("imgctl rollback {channel} --check"),
+        Unreachable => format!("imgctl status {channel}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Accepts, SlotState};
+
+    fn image(letter: &str) -> ImageRef {
+        format!("ami-{}@eu-west-1", letter.repeat(8)).parse().unwrap()
+    }
+
+    fn slot() -> SlotName {
+        "template".parse().unwrap()
+    }
+
+    fn hold() -> Hold {
+        Hold { by: "ana".into(), at: "2026-11-20T12:00:00Z".parse().unwrap(), reason: "5xx".into(), seq: Seq(7) }
+    }
+
+    /// What a target says: `a`, `a via $Latest`, `? via $Latest`, each with `runs b` or `runs 2 b, 1 c` after it.
+    fn sight(text: &str) -> Sight {
+        match text {
+            "none" => return Sight::Gone { why: "no Auto Scaling group `web`".into() },
+            "unreadable" => return Sight::Unreachable { why: "access denied".into() },
+            _ => {}
+        }
+        let (configured, running) = text.split_once(" runs ").unwrap_or((text, ""));
+        let accepts = Accepts::Ami { region: "eu-west-1".parse().unwrap(), arch: None };
+        let found = match configured.split_once(" via ") {
+            None if configured == "no slot" => None,
+            None => Some(SlotImage::Pinned { image: image(configured) }),
+            Some(("?", through)) => Some(SlotImage::Floating { through: through.into(), now: None }),
+            Some((now, through)) => Some(SlotImage::Floating { through: through.into(), now: Some(image(now)) }),
+        };
+        let counted = |text: &str| {
+            let (count, letter) = text.split_once(' ').unwrap();
+            (image(letter), count.parse().unwrap())
+        };
+        Sight::Seen(Box::new(Observed {
+            revision: "lt-1:1".parse().unwrap(),
+            slots: found.map(|image| (slot(), SlotState { image, accepts })).into_iter().collect(),
+            running: running.split(", ").filter(|text| !text.is_empty()).map(counted).collect(),
+            desired: 3,
+            deployment: None,
+            obstacles: Vec::new(),
+            notes: Vec::new(),
+        }))
+    }
+
+    /// `recorded | declared | observed`; `-` is a witness who says nothing.
+    fn witnesses(row: &str) -> Witnesses {
+        let [recorded, declared, observed] = row.split(" | ").collect::<Vec<_>>().try_into().unwrap();
+        let released = |letter: &str| RecordedTarget {
+            channel: "web/prod".parse().unwrap(),
+            image: "web@1.4.2".parse().unwrap(),
+            slots: [(slot(), image(letter))].into(),
+            revision: "lt-1:1".parse().unwrap(),
+            rollout: Seq(3),
+            at: "2026-11-20T12:00:00Z".parse().unwrap(),
+        };
+        let declaration = match declared {
+            "-" => None,
+            "?" => Some(Declaration::Unknown { why: "version 3 could not be read".into() }),
+            letter => Some(Declaration::Image(image(letter))),
+        };
+        Witnesses {
+            target: "web-asg".parse().unwrap(),
+            channel: "web/prod".parse().unwrap(),
+            recorded: Some(recorded).filter(|text| *text != "-").map(released),
+            declared: declaration.map(|declaration| (slot(), declaration)).into_iter().collect(),
+            ignores_image: false,
+            sight: sight(observed),
+            dangling: BTreeSet::new(),
+            hold: None,
+            open: None,
+        }
+    }
+
+    /// Each finding as `severity kind blame: detail`.
+    fn said(witnesses: &Witnesses) -> Vec<String> {
+        let line = |each: &Finding| {
+            let (severity, kind, blame) = (word(each.severity), word(each.kind), word(each.blame));
+            format!("{severity} {kind} {blame}: {}", each.detail)
+        };
+        drift(std::slice::from_ref(witnesses)).iter().map(line).collect()
+    }
+
+    /// The word that a value is written as in JSON.
+    fn word(value: impl serde::Serialize) -> String {
+        serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn check(row: &str, expected: &[&str]) {
+        assert_eq!(said(&witnesses(row)), expected, "{row}");
+    }
+
+    #[test]
+    fn the_table_row_by_row() {
+        let in_sync = ["none in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2"];
+        check("a | a | a", &in_sync);
+        check("a | - | a", &in_sync);
+        check(
+            "a | b | a",
+            &["warning stale-code code: the code declares ami-bbbbbbbb: the next apply would undo web@1.4.2"],
+        );
+        check(
+            "a | b | b",
+            &["error reverted code: the code was applied over web@1.4.2: ami-bbbbbbbb instead of ami-aaaaaaaa"],
+        );
+        let tampered = ["error tampered world: changed outside imgctl: ami-bbbbbbbb instead of ami-aaaaaaaa"];
+        check("a | a | b", &tampered);
+        check("a | - | b", &tampered);
+        check(
+            "a | b | c",
+            &[
+                "error conflict code-and-world: the ledger says ami-aaaaaaaa, the code ami-bbbbbbbb, and it is at ami-cccccccc",
+            ],
+        );
+        let mixed = ["error mixed world: 1 of 3 run ami-bbbbbbbb, and it is configured with ami-aaaaaaaa"];
+        check("a | a | a runs 2 a, 1 b", &mixed);
+        check("a | - | a runs 2 a, 1 b", &mixed);
+        let floating = ["warning floating world: nothing pins it: $Latest can lead elsewhere at any time"];
+        check("a | a | a via $Latest", &floating);
+        check("a | - | a via $Latest", &floating);
+        check(
+            "- | - | a",
+            &["warning untracked ledger: the ledger has never put an image there; it is at ami-aaaaaaaa"],
+        );
+        let both = "the ledger has never put an image there; it is at ami-aaaaaaaa, and the code declares ami-bbbbbbbb";
+        check("- | b | a", &[&format!("warning untracked ledger: {both}")]);
+        for row in ["a | a | none", "a | b | none", "- | - | none", "- | b | none"] {
+            check(row, &["error gone world: it is not there: no Auto Scaling group `web`"]);
+        }
+        for row in ["a | a | unreadable", "a | b | unreadable", "- | - | unreadable", "- | b | unreadable"] {
+            check(row, &["error unreachable nobody: it could not be observed: access denied"]);
+        }
+    }
+
+    #[test]
+    fn a_pointer_to_an_image_that_is_gone_is_dangling_whatever_else_is_said() {
+        for row in ["a | a | a", "a | - | a"] {
+            let witnesses = Witnesses { dangling: [image("a")].into(), ..witnesses(row) };
+            assert_eq!(
+                said(&witnesses),
+                ["error dangling world: ami-aaaaaaaa no longer exists: the next launch fails"]
+            );
+        }
+        let tampered = Witnesses { dangling: [image("b")].into(), ..witnesses("a | - | b") };
+        assert_eq!(said(&tampered).len(), 2, "{:?}", said(&tampered));
+        let elsewhere = Witnesses { dangling: [image("c")].into(), ..witnesses("a | - | a") };
+        assert!(said(&elsewhere).iter().all(|line| line.contains("in-sync")));
+    }
+
+    #[test]
+    fn what_is_wrong_at_once_is_said_at_once() {
+        check(
+            "a | b | a via $Latest runs 2 a, 1 c",
+            &[
+                "error mixed world: 1 of 3 run ami-cccccccc, and it is configured with ami-aaaaaaaa",
+                "warning stale-code code: the code declares ami-bbbbbbbb: the next apply would undo web@1.4.2",
+                "warning floating world: nothing pins it: $Latest can lead elsewhere at any time",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_in_sync() {
+        check(
+            "a | ? | a",
+            &[
+                "none in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2; what the code declares is not known: version 3 could not be read",
+            ],
+        );
+        check(
+            "a | ? | b",
+            &[
+                "error tampered world: changed outside imgctl: ami-bbbbbbbb instead of ami-aaaaaaaa; what the code declares is not known: version 3 could not be read",
+            ],
+        );
+        check(
+            "a | a | ? via $Latest",
+            &[
+                "warning floating world: nothing pins it: $Latest can lead elsewhere at any time",
+                "error unreachable nobody: where $Latest leads could not be found out",
+            ],
+        );
+        check("- | - | no slot", &["error unreachable nobody: it has no image that can be read"]);
+        check(
+            "a | - | no slot",
+            &["error gone world: the slot is not there; the ledger says ami-aaaaaaaa, the code nothing"],
+        );
+    }
+
+    #[test]
+    fn stale_code_weighs_more_under_a_hold_and_less_where_it_ignores_the_image() {
+        let held = Witnesses { hold: Some(hold()), ..witnesses("a | b | a") };
+        assert_eq!(
+            said(&held),
+            ["error stale-code code: the code declares ami-bbbbbbbb: the next apply would undo web@1.4.2; \
+              the channel is held by ana since 2026-11-20T12:00:00Z: 5xx"]
+        );
+        let ignoring = Witnesses { ignores_image: true, ..held };
+        let said = said(&ignoring);
+        assert_eq!(
+            said,
+            ["note stale-code code: the code declares ami-bbbbbbbb and ignores the image: applying it changes nothing"]
+        );
+        assert!(!drift(&[ignoring]).iter().any(Finding::is_drift));
+    }
+
+    #[test]
+    fn a_rollout_under_way_explains_what_it_brings_about_and_nothing_else() {
+        for row in [
+            "a | b | a",
+            "a | b | b",
+            "a | - | b",
+            "a | b | c",
+            "a | a | a runs 2 a, 1 b",
+            "a | - | a via $Latest",
+            "- | - | a",
+        ] {
+            let findings = drift(&[Witnesses { open: Some(Seq(41)), ..witnesses(row) }]);
+            for finding in findings {
+                assert_eq!((finding.severity, finding.blame), (Severity::Note, Blame::Nobody), "{row}");
+                assert!(finding.detail.starts_with("rollout 41 is under way: "), "{}", finding.detail);
+                assert_eq!(finding.remedy.as_deref(), Some("imgctl resume 41"));
+            }
+        }
+        for row in ["a | a | none", "a | a | unreadable"] {
+            let findings = drift(&[Witnesses { open: Some(Seq(41)), ..witnesses(row) }]);
+            assert!(findings.iter().all(|finding| finding.severity == Severity::Error), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_mixed_target_tells_the_platforms_own_word_for_it() {
+        let mut witnesses = witnesses("a | a | a runs 2 a, 1 b");
+        let Sight::Seen(observed) = &mut witnesses.sight else { unreachable!() };
+        let motion = Motion::Failed { reason: "3 instances were unhealthy".into() };
+        observed.deployment =
+            Some(Deployment { id: "refresh-1".into(), motion, toward: None, started: None, done: 1, total: 3 });
+        assert_eq!(
+            said(&witnesses),
+            [
+                "error mixed world: 1 of 3 run ami-bbbbbbbb, and it is configured with ami-aaaaaaaa; refresh-1 failed: 3 instances were unhealthy"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_alarm_says_what_to_type_next() {
+        let remedy =
+            |row: &str| drift(&[witnesses(row)]).into_iter().map(|finding| finding.remedy.unwrap()).collect::<Vec<_>>();
+        let promote = "imgctl promote web@1.4.2 prod";
+        assert_eq!(remedy("a | - | b"), [promote]);
+        assert_eq!(remedy("a | b | b"), [format!("let the code say what web@1.4.2 is, then: {promote}")]);
+        assert_eq!(remedy("- | - | a"), ["imgctl record web@VERSION SOURCE, then: imgctl promote web@VERSION prod"]);
+        assert_eq!(remedy("a | - | none"), ["bring it back, or mend `web-asg` in imgctl.toml"]);
+        for row in ["a | b | a", "a | b | c", "a | - | a runs 1 b", "a | - | a via $Latest", "a | - | unreadable"] {
+            assert!(
+                remedy(row).iter().all(|remedy| remedy.contains("imgctl ") || remedy.contains("terraform ")),
+                "{row}"
+            );
+        }
+    }
+
+    #[test]
+    fn findings_are_one_order_and_one_text_however_the_targets_come() {
+        let mut targets: Vec<Witnesses> = ["a | b | a via $Latest", "- | - | a", "a | a | none"].map(witnesses).into();
+        for (number, target) in targets.iter_mut().enumerate() {
+            target.target = format!("web-{number}").parse().unwrap();
+        }
+        let forwards = serde_json::to_string(&drift(&targets)).unwrap();
+        targets.reverse();
+        assert_eq!(serde_json::to_string(&drift(&targets)).unwrap(), forwards);
+        let first: serde_json::Value = serde_json::from_str::<serde_json::Value>(&forwards).unwrap()[0].clone();
+        assert_eq!(first["kind"], "stale-code");
+        assert_eq!(first["slot"], "template");
+        assert_eq!(first["recorded"], "ami-aaaaaaaa@eu-west-1");
+        assert_eq!(first["declared"], "ami-bbbbbbbb@eu-west-1");
+        assert_eq!(first["observed"], "$Latest → ami-aaaaaaaa@eu-west-1");
+    }
+}
