@@ -1,3 +1,4 @@
 //! imgctl
+pub mod iac;
 pub mod model;
 pub mod plan;

@@ -225,3 +225,129 @@ impl IacError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::{Path, PathBuf};
+
+    /// Stands in the fixtures wherever a real state keeps a secret.
+    const CANARY: &str = "CANARY";
+
+    fn states(format: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/states").join(format);
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut states: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|end| end == "tfstate")).collect();
+        states.sort();
+        states.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    }
+
+    fn name(path: &Path) -> &str {
+        path.file_name().unwrap().to_str().unwrap()
+    }
+
+    fn line(declared: &Declared) -> String {
+        let Declared { address, place, subject, image, .. } = declared;
+        let number = |number: &Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+        let subject = match subject {
+            Subject::LaunchTemplate { template, newest, default } => {
+                format!("template {template}, newest {}, default {}", number(newest), number(default))
+            }
+            Subject::AutoScalingGroup { name, slot } => format!("group {name}, slot {slot}"),
+            Subject::Instance { id } => format!("instance {id}"),
+            Subject::Parameter { name } => format!("parameter {name}"),
+            Subject::TaskDefinition { family, container } => format!("task {family}, container {container:?}"),
+            Subject::Workload { kind, namespace, name, container } => {
+                format!("{kind} {namespace}/{name}, container {container}")
+            }
+        };
+        let image = match image {
+            DeclaredImage::Text(text) => text.clone(),
+            DeclaredImage::TemplateVersion { template, version } => format!("version {version} of {template}"),
+            DeclaredImage::Unknown { why } => format!("unknown: {why}"),
+        };
+        let region = place.region.as_ref().map_or("-", Region::as_str);
+        format!("{address}\n  {subject} [{region} {}]\n  {image}\n", place.account.as_deref().unwrap_or("-"))
+    }
+
+    /// Everything that could be printed of what was read.
+    fn shown(read: &Result<Vec<Declared>, IacError>) -> String {
+        match read {
+            Ok(declared) => declared.iter().map(line).collect(),
+            Err(error) => format!("error: {error}\nhint: {}\n", error.hint()),
+        }
+    }
+
+    #[test]
+    fn each_state_declares_what_stands_beside_it_and_no_secret() {
+        for format in FORMATS {
+            let states = states(format.name);
+            assert!(states.len() > 10, "{}", format.name);
+            for (path, bytes) in states {
+                let read = read(name(&path), &bytes);
+                let beside = path.with_extension(if read.is_ok() { "declared.txt" } else { "error.txt" });
+                snapbox::assert_data_eq!(shown(&read), snapbox::Data::read_from(&beside, None).raw());
+                assert!(!format!("{read:?}").contains(CANARY), "{}: {read:?}", name(&path));
+            }
+        }
+    }
+
+    #[test]
+    fn every_expectation_has_its_state() {
+        for format in FORMATS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/states").join(format.name);
+            let texts = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            for text in texts.filter(|path| path.extension().is_some_and(|end| end == "txt")) {
+                let (stem, kind) = name(&text).trim_end_matches(".txt").rsplit_once('.').unwrap();
+                let bytes = std::fs::read(folder.join(format!("{stem}.tfstate"))).unwrap();
+                assert_eq!(kind == "declared", read(stem, &bytes).is_ok(), "{}", name(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_cut_anywhere_is_an_error_that_shows_no_secret() {
+        for (path, bytes) in states("terraform-state") {
+            let whole = bytes.trim_ascii_end();
+            if name(&path) == "sensitive.tfstate" || name(&path) == "addresses.tfstate" {
+                for end in 0..whole.len() {
+                    let read = read("cut", &whole[..end]);
+                    assert!(read.is_err(), "{} cut at {end}", name(&path));
+                    assert!(!format!("{read:?}{}", shown(&read)).contains(CANARY), "{} cut at {end}", name(&path));
+                }
+            }
+        }
+    }
+
+    /// States whose secrets stand only where no image can stand: what breaks a mark cannot make one of them an image.
+    fn breakable() -> Vec<Vec<u8>> {
+        let names = ["main", "kubernetes", "opentofu", "sorted-keys", "format-3", "show-state.json", "flat-attributes"];
+        let wanted = |path: &Path| names.iter().any(|stem| name(path) == format!("{stem}.tfstate"));
+        let found: Vec<_> = states("terraform-state").into_iter().filter(|(path, _)| wanted(path)).collect();
+        assert_eq!(found.len(), names.len());
+        found.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_damaged_state_never_panics_and_never_shows_a_secret(
+            which: prop::sample::Index,
+            damage in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(any::<u8>()), any::<bool>()), 1..6),
+            structure in prop::sample::select(br#"{}[]",:0n\ "#.to_vec()),
+        ) {
+            let states = breakable();
+            let mut bytes = which.get(&states).clone();
+            for (at, byte, insert) in damage {
+                let (at, byte) = (at.index(bytes.len()), byte.unwrap_or(structure));
+                if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
+            }
+            let read = read("damaged", &bytes);
+            let all = format!("{read:?}{}", shown(&read));
+            prop_assert!(!all.contains(CANARY), "{}", all);
+        }
+    }
+}

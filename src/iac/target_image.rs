@@ -175,7 +175,7 @@ fn agree(mut found: Vec<DeclaredFor>) -> DeclaredFor {
     if said.len() > 1 {
         return DeclaredFor::Conflict { claims: claims.into_iter().collect() };
     }
-    found.into_iter().min_by_key(|each| claims_first(each)).unwrap_or(DeclaredFor::None)
+    found.into_iter().min_by_key(claims_first).unwrap_or(DeclaredFor::None)
 }
 
 fn claims_first(found: &DeclaredFor) -> Option<(Claim, String)> {

@@ -94,12 +94,12 @@ fn whole(witnesses: &Witnesses, world: World, detail: String) -> Finding {
 }
 
 fn of_observed(witnesses: &Witnesses, observed: &Observed) -> Vec<Finding> {
-    let recorded = witnesses.recorded.iter().flat_map(|recorded| recorded.slots.keys());
-    let slots: BTreeSet<&SlotName> = observed.slots.keys().chain(recorded).chain(witnesses.declared.keys()).collect();
-    if slots.is_empty() {
+    if observed.slots.is_empty() {
         let why: String = observed.obstacles.iter().map(|obstacle| format!("; {}", obstacle.what)).collect();
         return vec![whole(witnesses, World::Unreadable, format!("it has no image that can be read{why}"))];
     }
+    let recorded = witnesses.recorded.iter().flat_map(|recorded| recorded.slots.keys());
+    let slots: BTreeSet<&SlotName> = observed.slots.keys().chain(recorded).chain(witnesses.declared.keys()).collect();
     let mut findings: Vec<Finding> = slots.into_iter().flat_map(|slot| of_slot(witnesses, observed, slot)).collect();
     if let Some(mixed) = mixed(witnesses, observed) {
         // Not in sync, whatever the configuration says.
@@ -168,6 +168,11 @@ fn of_slot(witnesses: &Witnesses, observed: &Observed, name: &SlotName) -> Vec<F
 
 impl Slot<'_> {
     fn finding(&self, witnesses: &Witnesses, kind: FindingKind) -> Finding {
+        let mut found = finding(witnesses, Some(self.name), kind, self.detail(witnesses, kind));
+        if kind == FindingKind::InSync && matches!(self.declared, Some(Declaration::Unknown { .. })) {
+            // Two witnesses agree, and the third was not understood.
+            found.severity = Severity::Note;
+        }
         Finding {
             recorded: self.recorded.map(ToString::to_string),
             declared: self.declared_image().map(ToString::to_string),
@@ -176,7 +181,7 @@ impl Slot<'_> {
                 SlotImage::Floating { through, now: Some(now) } => format!("{through} → {now}"),
                 SlotImage::Floating { through, now: None } => through.clone(),
             }),
-            ..finding(witnesses, Some(self.name), kind, self.detail(witnesses, kind))
+            ..found
         }
     }
 
@@ -261,10 +266,10 @@ fn mixed(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
 /// The platform's own deployment, which may be why.
 fn under_way(deployment: Option<&Deployment>) -> String {
     let Some(deployment) = deployment else { return String::new() };
-    let Deployment { id, done, total, .. } = deployment;
+    let Deployment { id, percent, left, .. } = deployment;
     match &deployment.motion {
         Motion::Moving { phase, .. } | Motion::Returning { phase, .. } => {
-            format!("; {id} is {phase}, {done} of {total} done")
+            format!("; {id} is {phase}, {percent} % done, {left} left")
         }
         Motion::Failed { reason } => format!("; {id} failed: {reason}"),
         Motion::RolledBack { reason } => format!("; {id} was rolled back by the platform: {reason}"),
@@ -490,7 +495,7 @@ mod tests {
         check(
             "a | ? | a",
             &[
-                "none in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2; what the code declares is not known: version 3 could not be read",
+                "note in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2; what the code declares is not known: version 3 could not be read",
             ],
         );
         check(
@@ -506,10 +511,22 @@ mod tests {
                 "error unreachable nobody: where $Latest leads could not be found out",
             ],
         );
-        check("- | - | no slot", &["error unreachable nobody: it has no image that can be read"]);
-        check(
-            "a | - | no slot",
-            &["error gone world: the slot is not there; the ledger says ami-aaaaaaaa, the code nothing"],
+        for row in ["- | - | no slot", "a | a | no slot"] {
+            check(row, &["error unreachable nobody: it has no image that can be read"]);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_gone_is_said_beside_one_that_is_in_sync() {
+        let mut witnesses = witnesses("a | a | a");
+        let lost = "t4g.small".parse::<SlotName>().unwrap();
+        witnesses.recorded.iter_mut().for_each(|recorded| drop(recorded.slots.insert(lost.clone(), image("b"))));
+        assert_eq!(
+            said(&witnesses),
+            [
+                "error gone world: the slot is not there; the ledger says ami-bbbbbbbb, the code nothing",
+                "none in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2",
+            ]
         );
     }
 
@@ -560,7 +577,7 @@ mod tests {
         let Sight::Seen(observed) = &mut witnesses.sight else { unreachable!() };
         let motion = Motion::Failed { reason: "3 instances were unhealthy".into() };
         observed.deployment =
-            Some(Deployment { id: "refresh-1".into(), motion, toward: None, started: None, done: 1, total: 3 });
+            Some(Deployment { id: "refresh-1".into(), motion, toward: None, started: None, percent: 33, left: 2 });
         assert_eq!(
             said(&witnesses),
             [

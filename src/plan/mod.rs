@@ -1,11 +1,15 @@
 //! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
 
 pub mod naming;
+pub mod drift;
+pub mod finding;
 pub mod promote;
 pub mod resume;
 pub mod rollback;
 mod slots;
 
+pub use drift::drift;
+pub use finding::{Blame, Finding, FindingKind, Severity};
 pub use promote::promote;
 pub use resume::resume;
 pub use rollback::rollback;
