@@ -2,6 +2,7 @@
 
 mod position;
 mod target_image;
+mod terraform_containers;
 mod terraform_resource;
 mod terraform_state;
 mod terraform_value;

@@ -1,11 +1,11 @@
 //! The resource types of a Terraform state that tell an image, and the few attributes of each that are read.
 
+use super::terraform_containers::{Deployment, TaskDefinition};
 use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
 use super::{DeclaredImage, Place, Subject, TemplateRef};
 use crate::model::{AmiId, SlotName};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use std::fmt;
+use serde::de::{Deserializer, IgnoredAny, MapAccess};
 
 /// One declaration that a resource makes.
 pub(super) struct Found {
@@ -65,13 +65,13 @@ impl<A: Attributes> Raw<A> {
 }
 
 /// The attributes of one resource type.
-trait Attributes {
+pub(super) trait Attributes {
     /// What they declare. Nothing that is marked sensitive may leave through it.
     fn declare(self, sensitive: &Sensitive) -> Vec<Found>;
 }
 
 /// The image that an attribute holds, or why it is not known.
-fn image(sensitive: &Sensitive, path: &[&str], text: Text) -> DeclaredImage {
+pub(super) fn image(sensitive: &Sensitive, path: &[&str], text: Text) -> DeclaredImage {
     let attribute = path.last().copied().unwrap_or_default();
     match text.get() {
         _ if sensitive.hides(path) => unknown(format!("its `{attribute}` is marked sensitive")),
@@ -80,11 +80,11 @@ fn image(sensitive: &Sensitive, path: &[&str], text: Text) -> DeclaredImage {
     }
 }
 
-fn unknown(why: impl Into<String>) -> DeclaredImage {
+pub(super) fn unknown(why: impl Into<String>) -> DeclaredImage {
     DeclaredImage::Unknown { why: why.into() }
 }
 
-fn place(arn: Text) -> Place {
+pub(super) fn place(arn: Text) -> Place {
     arn.get().map(|arn| Place::from_arn(&arn)).unwrap_or_default()
 }
 
@@ -256,136 +256,5 @@ impl Attributes for Parameter {
             None => unknown("its `value` is not an AMI id"),
         };
         vec![Found { place: place(self.arn), subject: Subject::Parameter { name }, image }]
-    }
-}
-
-/// `aws_ecs_task_definition`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct TaskDefinition {
-    family: Text,
-    arn: Text,
-    container_definitions: ContainerDefinitions,
-}
-
-/// One container of a task definition or a pod. Its environment, where secrets stand, is not read.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Container {
-    name: Text,
-    image: Text,
-}
-
-/// JSON within JSON: read as it passes by, so that its text is never kept. `None`: it is not a list of containers.
-#[derive(Default)]
-struct ContainerDefinitions(Option<Vec<Container>>);
-
-impl<'de> Deserialize<'de> for ContainerDefinitions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Inner;
-        impl Visitor<'_> for Inner {
-            type Value = ContainerDefinitions;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON text")
-            }
-            fn visit_unit<E: Error>(self) -> Result<ContainerDefinitions, E> {
-                Ok(ContainerDefinitions(None))
-            }
-            fn visit_str<E: Error>(self, json: &str) -> Result<ContainerDefinitions, E> {
-                Ok(ContainerDefinitions(serde_json::from_str(json).ok()))
-            }
-        }
-        deserializer.deserialize_any(Inner)
-    }
-}
-
-impl Attributes for TaskDefinition {
-    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
-        let Some(family) = sensitive.open("family", self.family) else { return Vec::new() };
-        let place = place(self.arn);
-        let found = |container: Option<String>, image| {
-            let subject = Subject::TaskDefinition { family: family.clone(), container };
-            Found { place: place.clone(), subject, image }
-        };
-        if sensitive.hides(&["container_definitions"]) {
-            return vec![found(None, unknown("its `container_definitions` are marked sensitive"))];
-        }
-        match self.container_definitions.0 {
-            Some(containers) => {
-                // The whole text is marked or nothing in it is.
-                let none = Sensitive::default();
-                containers
-                    .into_iter()
-                    .map(|each| found(each.name.get(), image(&none, &["image"], each.image)))
-                    .collect()
-            }
-            None => vec![found(None, unknown("its `container_definitions` are not a list of containers"))],
-        }
-    }
-}
-
-/// `kubernetes_deployment` and `kubernetes_deployment_v1`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Deployment {
-    /// `NAMESPACE/NAME`.
-    id: Text,
-    metadata: Blocks<Metadata>,
-    spec: Blocks<DeploymentSpec>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    name: Text,
-    namespace: Text,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct DeploymentSpec {
-    template: Blocks<PodTemplate>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodTemplate {
-    spec: Blocks<PodSpec>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodSpec {
-    container: Blocks<Container>,
-}
-
-impl Deployment {
-    /// Namespace and name: from the provider's id, so that a mark on the metadata hides neither the one nor the image.
-    fn identity(id: Text, metadata: Blocks<Metadata>, sensitive: &Sensitive) -> Option<(String, String)> {
-        if let Some((namespace, name)) = sensitive.open("id", id).as_deref().and_then(|id| id.split_once('/')) {
-            return Some((namespace.to_owned(), name.to_owned()));
-        }
-        if sensitive.hides(&["metadata", "name"]) || sensitive.hides(&["metadata", "namespace"]) {
-            return None;
-        }
-        let metadata = metadata.into_iter().next()?;
-        Some((metadata.namespace.get().unwrap_or_else(|| "default".to_owned()), metadata.name.get()?))
-    }
-}
-
-impl Attributes for Deployment {
-    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
-        const CONTAINER: [&str; 4] = ["spec", "template", "spec", "container"];
-        let [a, b, c, d] = CONTAINER;
-        let Some((namespace, name)) = Self::identity(self.id, self.metadata, sensitive) else { return Vec::new() };
-        let pods = self.spec.into_iter().flat_map(|spec| spec.template).flat_map(|template| template.spec);
-        let declare = |each: Container| {
-            let container = each.name.get().filter(|_| !sensitive.hides(&[a, b, c, d, "name"])).unwrap_or_default();
-            let (kind, namespace, name) = ("Deployment".to_owned(), namespace.clone(), name.clone());
-            let subject = Subject::Workload { kind, namespace, name, container };
-            Found { place: Place::default(), subject, image: image(sensitive, &[a, b, c, d, "image"], each.image) }
-        };
-        pods.flat_map(|pod| pod.container).map(declare).collect()
     }
 }
