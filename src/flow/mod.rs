@@ -2,6 +2,7 @@
 
 pub mod abort;
 mod apply;
+mod drift;
 mod follow;
 mod load;
 pub mod observe;
@@ -9,15 +10,18 @@ mod resume;
 mod run;
 
 pub use abort::abort;
+pub use drift::{drift, read_code};
 pub use load::load;
 pub use resume::resume;
 pub use run::{Ending, Intent, Remains, StepEnd, StepReport, plan, remains, run};
 
+use crate::iac::IacError;
 use crate::model::lookup::LookupError;
 use crate::model::{Actor, Channel, Deployment, Seq, Step, TargetId, ViewError};
 use crate::plan::Plan;
 use crate::provider::clock::Clock;
 use crate::provider::source::ImageSource;
+use crate::provider::state::FetchError;
 use crate::provider::target::{Fleet, TargetError};
 use crate::store::{LedgerStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +104,10 @@ pub enum FlowError {
     NothingOpen,
     #[error("{} rollouts are open", .0.len())]
     SeveralOpen(Vec<(Seq, Channel)>),
+    #[error(transparent)]
+    Code(#[from] IacError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error(transparent)]
     Lookup(#[from] LookupError),
     #[error("{target} could not be read")]

@@ -1,8 +1,8 @@
 //! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
 
-pub mod naming;
 pub mod drift;
 pub mod finding;
+pub mod naming;
 pub mod promote;
 pub mod resume;
 pub mod rollback;

@@ -3,4 +3,5 @@
 pub mod aws;
 pub mod clock;
 pub mod section;
+pub mod state;
 pub mod target;

@@ -88,7 +88,9 @@ impl AwsError {
     /// AWS's own error code, where it gave one.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::NotFound { code, .. } | Self::RejectedCredentials { code, .. } | Self::Other { code, .. } => Some(code),
+            Self::NotFound { code, .. } | Self::RejectedCredentials { code, .. } | Self::Other { code, .. } => {
+                Some(code)
+            }
             _ => None,
         }
     }
@@ -97,24 +99,38 @@ impl AwsError {
     /// AWS's health). What was asked for may or may not have been done.
     pub fn is_silence(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unreachable { .. } | Self::Timeout { .. } | Self::ExpiredCredentials { .. } => true,
+            Self::Throttled { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::ExpiredCredentials { .. } => true,
             Self::CredentialsFailed { .. } => true,
             Self::Other { status, .. } => status.is_none_or(|status| status >= 500),
-            Self::NoCredentials { .. } | Self::RejectedCredentials { .. } | Self::Denied { .. } | Self::NotFound { .. } => false,
+            Self::NoCredentials { .. }
+            | Self::RejectedCredentials { .. }
+            | Self::Denied { .. }
+            | Self::NotFound { .. } => false,
         }
     }
 
     /// What to do next, as a person would type it.
     pub fn hint(&self) -> String {
         match self {
-            Self::NoCredentials { .. } => "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role",
+            Self::NoCredentials { .. } => {
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+            }
             Self::CredentialsFailed { .. } => "check the profile: aws sts get-caller-identity",
-            Self::ExpiredCredentials { .. } => "get new ones (aws sso login, or the way you got these), then run the same command again",
+            Self::ExpiredCredentials { .. } => {
+                "get new ones (aws sso login, or the way you got these), then run the same command again"
+            }
             Self::RejectedCredentials { .. } => "check which credentials are used: aws sts get-caller-identity",
-            Self::Denied { call, .. } => return format!("allow {} to this role (terraform/iam has the least rights imgctl needs)", call.action),
+            Self::Denied { call, .. } => {
+                return format!("allow {} to this role (terraform/iam has the least rights imgctl needs)", call.action);
+            }
             Self::Throttled { .. } => "wait a minute, then run the same command again",
             Self::NotFound { .. } => "check the id, the region and the account: aws sts get-caller-identity",
-            Self::Unreachable { .. } | Self::Timeout { .. } => "check the network, the region's name, HTTPS_PROXY and AWS_ENDPOINT_URL",
+            Self::Unreachable { .. } | Self::Timeout { .. } => {
+                "check the network, the region's name, HTTPS_PROXY and AWS_ENDPOINT_URL"
+            }
             Self::Other { .. } => "run the same command again with -vv to see the calls",
         }
         .to_owned()
@@ -145,16 +161,37 @@ where
 
 fn by_code(call: Call, code: String, message: String, request_id: Option<String>, status: Option<u16>) -> AwsError {
     match code.as_str() {
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => AwsError::ExpiredCredentials { call },
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestThrottled"
-        | "RequestThrottledException" | "TooManyRequestsException" | "EC2ThrottledException" | "SlowDown" => AwsError::Throttled { call },
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
+            AwsError::ExpiredCredentials { call }
+        }
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "EC2ThrottledException"
+        | "SlowDown" => AwsError::Throttled { call },
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => AwsError::Denied { call, message },
         // EC2 uses one code for credentials it does not know and for things of another account.
         "AuthFailure" if message.contains("Not authorized") => AwsError::Denied { call, message },
-        "AuthFailure" | "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "IncompleteSignature"
+        "AuthFailure"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
         | "InvalidSignatureException" => AwsError::RejectedCredentials { call, code },
-        found if found.ends_with(".NotFound") || found.ends_with("NotFoundException") => AwsError::NotFound { call, code, what: message },
-        _ => AwsError::Other { call, code: if code.is_empty() { "no error code".to_owned() } else { code }, message, request_id, status },
+        found if found.ends_with(".NotFound") || found.ends_with("NotFoundException") => {
+            AwsError::NotFound { call, code, what: message }
+        }
+        _ => AwsError::Other {
+            call,
+            code: if code.is_empty() { "no error code".to_owned() } else { code },
+            message,
+            request_id,
+            status,
+        },
     }
 }
 
@@ -206,17 +243,27 @@ mod tests {
         assert!(matches!(read("RequestExpired", "Request has expired.", 400), AwsError::ExpiredCredentials { .. }));
         assert!(matches!(read("RequestLimitExceeded", "", 503), AwsError::Throttled { .. }));
         assert!(matches!(read("AuthFailure", "Not authorized for image:ami-1", 403), AwsError::Denied { .. }));
-        assert!(matches!(read("AuthFailure", "AWS was not able to validate", 401), AwsError::RejectedCredentials { .. }));
-        assert!(matches!(read("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", 400), AwsError::NotFound { .. }));
+        assert!(matches!(
+            read("AuthFailure", "AWS was not able to validate", 401),
+            AwsError::RejectedCredentials { .. }
+        ));
+        assert!(matches!(
+            read("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", 400),
+            AwsError::NotFound { .. }
+        ));
     }
 
     #[test]
     fn a_message_names_the_call_and_carries_no_blob() {
-        let denied = read("UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: AbC", 403);
+        let denied =
+            read("UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: AbC", 403);
         assert_eq!(denied.to_string(), "EC2 DescribeImages of ami-1 in eu-west-1 was denied: You are not authorized");
         assert!(denied.hint().contains("ec2:DescribeImages"));
         let other = read("OptInRequired", "You are not subscribed", 401);
-        assert_eq!(other.to_string(), "EC2 DescribeImages of ami-1 in eu-west-1 failed: You are not subscribed (OptInRequired, request r-1)");
+        assert_eq!(
+            other.to_string(),
+            "EC2 DescribeImages of ami-1 in eu-west-1 failed: You are not subscribed (OptInRequired, request r-1)"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where images run: each kind of target observes and deploys; which image should run is decided elsewhere.
 
-use crate::model::{Deployment, ImageKey, Observed, Revision, Seq, Step, TargetId};
+use crate::model::{Deployment, ImageKey, Observed, Region, Revision, Seq, SlotName, Step, TargetId};
 use crate::provider::aws::AwsError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::time::Duration;
 
 pub mod asg;
 pub mod asg_settings;
-pub mod spec;
 
 /// Why a target could not be observed or moved.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +39,19 @@ pub trait Observe: Send + Sync {
 
     /// What the target is configured with, runs, and is in the middle of.
     async fn observe(&self) -> Result<Observed, TargetError>;
+
+    /// What infrastructure code calls this target, as it was observed.
+    fn handle(&self, observed: &Observed) -> Option<Handle>;
+
+    /// The image that a version of a template holds, as it stands there; for code that names a version and no image.
+    async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError>;
+}
+
+/// What infrastructure code calls a target: enough to find its declaration there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handle {
+    /// The group's name, its region, and the launch-template id of each slot.
+    AutoScalingGroup { name: String, region: Region, templates: BTreeMap<SlotName, String> },
 }
 
 /// One place that runs an image.

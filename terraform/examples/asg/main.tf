@@ -19,12 +19,6 @@ resource "aws_launch_template" "this" {
   name          = var.name
   image_id      = var.ami_id
   instance_type = var.instance_type
-
-  # The provider shows the latest version's description here. imgctl writes down in it why it made a version; without
-  # this line the plan would wipe that note, by another version.
-  lifecycle {
-    ignore_changes = [description]
-  }
 }
 
 resource "aws_autoscaling_group" "this" {

@@ -7,7 +7,7 @@ mod survey;
 mod template;
 
 use super::asg_settings::AsgSettings;
-use super::{Deployed, Depth, Fleet, Observe, Order, Pace, Target, TargetError};
+use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
 use crate::model::{Deployment, Observed, Region, Revision, SlotName, TargetId};
 use crate::provider::aws::Aws;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,17 @@ impl Observe for AsgTarget {
     async fn observe(&self) -> Result<Observed, TargetError> {
         let read = survey::region(&self.aws, &self.facts, &self.spec.region, &[&self.spec], Depth::Deploying).await;
         read.into_values().next().unwrap_or_else(|| Err(self.gone()))
+    }
+
+    fn handle(&self, observed: &Observed) -> Option<Handle> {
+        let template = observed.revision.as_str().rsplit_once(':').map(|(template, _)| template.to_owned())?;
+        let templates = observed.slots.keys().map(|slot| (slot.clone(), template.clone())).collect();
+        let (name, region) = (self.spec.group.clone(), self.spec.region.clone());
+        Some(Handle::AutoScalingGroup { name, region, templates })
+    }
+
+    async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
+        self.image_of_version(template, version).await
     }
 }
 

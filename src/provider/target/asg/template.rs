@@ -96,6 +96,16 @@ impl AsgTarget {
         Ok(self.facts.keep(&self.spec.region, version))
     }
 
+    /// The image of a version by its number, `$Latest` or `$Default`.
+    pub(super) async fn image_of_version(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
+        let known = version.parse().ok().and_then(|number| self.facts.get(&self.spec.region, template, number));
+        if let Some(known) = known {
+            return Ok(known.image().map(str::to_owned));
+        }
+        let found = read(&self.aws, &self.spec.region, template, &[version.to_owned()]).await?;
+        Ok(found.first().and_then(|version| version.image().map(str::to_owned)))
+    }
+
     /// A version like `source` with only the image changed. Ordered again, it is the version made before.
     pub(super) async fn version_with(
         &self,
@@ -104,7 +114,7 @@ impl AsgTarget {
         order: &Order<'_>,
     ) -> Result<i64, TargetError> {
         if order.again
-            && let Some(made) = self.made_before(source, &order.token).await?
+            && let Some(made) = self.made_before(source, image).await?
         {
             return Ok(made);
         }
@@ -115,7 +125,8 @@ impl AsgTarget {
         let call = call
             .launch_template_id(&source.template)
             .source_version(source.number.to_string())
-            .version_description(format!("imgctl {} rollout {} {}", order.image, order.rollout, order.token))
+            // The source's own words: Terraform reads the newest version's description, and would change one of ours.
+            .set_version_description(Some(source.description.clone()).filter(|text| !text.is_empty()))
             .client_token(&order.token)
             .launch_template_data(data);
         let object = format!("launch template {} in {}", source.template, self.spec.region);
@@ -128,16 +139,18 @@ impl AsgTarget {
         Ok(self.facts.keep(&self.spec.region, made).number)
     }
 
-    /// EC2 remembers a client token for a day; the description remembers for ever.
-    async fn made_before(&self, source: &Version, token: &str) -> Result<Option<i64>, TargetError> {
+    /// EC2 remembers a client token for a day. After that, a newer version that differs from its source in nothing
+    /// but the image is what the same order made before, or as good.
+    async fn made_before(&self, source: &Version, image: &AmiId) -> Result<Option<i64>, TargetError> {
         let region = &self.spec.region;
         let call = self.aws.ec2(region).describe_launch_template_versions().launch_template_id(&source.template);
         let mut pages = call.min_version((source.number + 1).to_string()).into_paginator().send();
         while let Some(page) = pages.next().await {
             let object = format!("launch template {} in {region}", source.template);
             let page = page.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
-            let versions = page.launch_template_versions().iter().filter_map(Version::new);
-            if let Some(made) = versions.into_iter().find(|version| version.description.ends_with(token)) {
+            let mut versions = page.launch_template_versions().iter().filter_map(Version::new);
+            let made = versions.find(|version| version.image() == Some(image.as_str()) && is_like(version, source));
+            if let Some(made) = made {
                 return Ok(Some(self.facts.keep(region, made).number));
             }
         }
@@ -206,6 +219,16 @@ fn pinned(revision: &Revision) -> Option<(&str, i64)> {
     let (id, version) = revision.as_str().rsplit_once(':')?;
     let number = version.rsplit_once('=').map_or(version, |(_, number)| number);
     Some((id, number.parse().ok()?))
+}
+
+/// Alike in all but the image and the block devices, whose snapshots follow the image.
+fn is_like(one: &Version, two: &Version) -> bool {
+    let rest = |version: &Version| {
+        let mut data = version.data.clone();
+        (data.image_id, data.block_device_mappings) = (None, None);
+        data
+    };
+    one.description == two.description && rest(one) == rest(two)
 }
 
 fn request(

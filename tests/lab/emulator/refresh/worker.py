@@ -245,6 +245,12 @@ def _roll_back(refresh: Refresh) -> None:
     with BACKEND:
         todo = [state for state in group.instance_states if state.instance.id in refresh.fresh_ids]
         missing = max(0, (group.desired_capacity or 0) - len(group.instance_states))
+        surplus = max(0, len(group.instance_states) - (group.desired_capacity or 0))
+    # A batch that launches first and is cut short leaves more instances than the group wants, and those to be
+    # replaced still run: the newest go without successors. User Guide, "Undo changes with a rollback": the group
+    # returns to its previous state, which is also its desired capacity.
+    todo, extra = todo[: len(todo) - surplus], todo[len(todo) - surplus :]
+    _terminate(refresh, extra)
     total = max(len(todo), 1)
 
     def progress(_: int, left: int) -> None:

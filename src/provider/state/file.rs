@@ -1,0 +1,29 @@
+//! A state in a file.
+
+use super::{FetchError, StateSource, read_all};
+use std::path::PathBuf;
+
+/// A file by its path; relative ones are relative to where imgctl was started, or to the config that names them.
+pub struct StateFile {
+    name: String,
+    path: PathBuf,
+}
+
+impl StateFile {
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), path: path.into() }
+    }
+}
+
+#[async_trait::async_trait]
+impl StateSource for StateFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
+        let opened = tokio::fs::File::open(&self.path).await;
+        let file = opened.map_err(|source| FetchError::Read { name: self.name.clone(), source })?;
+        read_all(&self.name, file).await
+    }
+}

@@ -1,0 +1,3 @@
+//! One suite per trait, run over every implementation against its real peer.
+
+mod targets;

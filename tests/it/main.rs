@@ -1,0 +1,6 @@
+//! One test binary for everything that links the SDKs: one link, one build.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod conformance;
+mod flows;
+mod support;
