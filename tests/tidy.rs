@@ -1,4 +1,5 @@
 //! The house rules as tests over the sources: rooms, words with a home, sizes, names, the map, the dependencies.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot read its own sources should stop")]
 
 #[path = "tidy/source.rs"]
 mod source;
