@@ -1,0 +1,84 @@
+//! API calls of the verbs, counted from the lab's call log: they do not depend on the machine.
+
+use crate::figures::Figures;
+use crate::process::imgctl;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A lab of its own: the call log holds nothing else.
+struct Lab {
+    dir: PathBuf,
+    env: BTreeMap<String, String>,
+}
+
+impl Lab {
+    fn start() -> Self {
+        let dir = std::env::temp_dir().join(format!("imgctl-bench-{}", std::process::id()));
+        let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/up");
+        let pid = std::process::id().to_string();
+        let output = Command::new(up).arg("--dir").arg(&dir).args(["--watch-pid", &pid, "--time-scale", "0.001"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let exports = stdout.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        let env = exports.map(|(key, value)| (key.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect();
+        Self { dir, env }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let host = self.env["AWS_ENDPOINT_URL"].trim_start_matches("http://").to_owned();
+        let mut stream = TcpStream::connect(&host).unwrap();
+        let body = body.to_string();
+        write!(stream, "{method} /_lab/{path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let down = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/down");
+        let _ = Command::new(down).arg("--dir").arg(&self.dir).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+pub fn calls(figures: &mut Figures, groups: usize) {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    let images: Vec<String> = ["web-1", "web-2"].iter().map(|name| lab.ask("POST", "ami", &json!({"name": name}))["image_id"].as_str().unwrap().to_owned()).collect();
+    let made = lab.ask("POST", "groups", &json!({"count": groups, "prefix": "web-", "ami": images[0], "size": 1}));
+    let names: Vec<&str> = made["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let targets = names.iter().map(|name| {
+        format!("[[channels.web.prod.targets]]\nid = \"{name}\"\nkind = \"asg\"\nname = \"{name}\"\nrefresh.poll_interval = \"5s\"\n")
+    });
+    let config = format!("[ledger]\npath = \"ledger\"\n\n{}", targets.collect::<String>());
+    std::fs::write(dir.path().join("imgctl.toml"), config).unwrap();
+    let run = |arguments: &[&str], codes: &[i32]| -> f64 {
+        let since = lab.ask("GET", "calls", &json!({}))["next"].clone();
+        let output = imgctl().current_dir(dir.path()).envs(&lab.env).args(arguments).output().unwrap();
+        let code = output.status.code().unwrap_or(-1);
+        assert!(codes.contains(&code), "{arguments:?}: {code}\n{}", String::from_utf8_lossy(&output.stderr));
+        let calls = lab.ask("GET", &format!("calls?since={since}"), &json!({}));
+        f64::from(u32::try_from(calls["calls"].as_array().unwrap().len()).unwrap())
+    };
+    run(&["init", "--ledger-only"], &[0]);
+    run(&["record", "web@1", &images[0]], &[0]);
+    run(&["record", "web@2", &images[1]], &[0]);
+    run(&["promote", "web@1", "prod", "--yes"], &[0]);
+    let count = |groups: usize| f64::from(u32::try_from(groups).unwrap());
+    // What cannot be saved: a template version and a refresh for each group.
+    let writes = 2.0 * count(groups);
+    let promote = run(&["promote", "web@2", "prod", "--yes"], &[0]);
+    figures.add(&format!("promote.{groups}.calls"), promote, "calls", "the two writes a group needs", writes);
+    let rollback = run(&["rollback", "web/prod", "--yes"], &[0]);
+    figures.add(&format!("rollback.{groups}.calls"), rollback, "calls", "the two writes a group needs", writes);
+    let drift = run(&["drift"], &[0, 2]);
+    // One group, its template's version and its instances, asked one by one, as Terraform's provider does.
+    figures.add(&format!("drift.{groups}.calls"), drift, "calls", "three reads a group, one by one", 3.0 * count(groups));
+}

@@ -1,0 +1,32 @@
+//! The measurements: everything beside its peer, in one run, as ratios. Run by `make bench`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, clippy::panic)]
+
+mod calls;
+mod figures;
+mod history;
+mod ledger;
+mod process;
+
+use figures::Figures;
+use std::path::Path;
+
+fn main() {
+    // `cargo bench NAME` measures only what the name is part of.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let is_wanted = |name: &str| name.contains(&wanted);
+    let mut figures = Figures::default();
+    if is_wanted("start") {
+        process::start(&mut figures);
+    }
+    if is_wanted("ledger") {
+        ledger::ledger(&mut figures, 10_000, "10k");
+    }
+    if is_wanted("calls") {
+        for groups in [1, 100, 500] {
+            calls::calls(&mut figures, groups);
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/figures.json");
+    figures.write(&file);
+    println!("\n{figures}\nwritten to target/bench/figures.json");
+}
