@@ -75,7 +75,12 @@ impl Aws {
         if let Ok(name) = AppName::new(concat!("imgctl-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        let config = loader.load().await;
+        Self { region, ..Self::from_config(loader.load().await) }
+    }
+
+    /// With a config made elsewhere; its region is the one to use where none is named.
+    pub fn from_config(config: SdkConfig) -> Self {
+        let region = config.region().and_then(|region| region.as_ref().parse().ok());
         Self { config, region, clients: Mutex::default(), identity: OnceCell::new() }
     }
 
