@@ -2,6 +2,8 @@
 
 pub mod aws;
 pub mod clock;
+pub mod mirror;
 pub mod section;
+pub mod source;
 pub mod state;
 pub mod target;

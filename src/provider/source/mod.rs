@@ -1,7 +1,21 @@
 //! Where images come from: each source reads what an image *is*, and where it can still be had.
 
-use crate::model::{Artifact, ImageRef, Provenance, SourceSelector};
-use std::collections::BTreeMap;
+pub mod ami;
+mod contents;
+mod failure;
+mod layout;
+mod manifest;
+mod packer;
+pub mod registry;
+
+pub use ami::{AmiPage, AmiSource};
+pub use failure::SourceError;
+pub use registry::{Patience, RegistryError, RegistrySettings, RegistrySource};
+
+use crate::model::{AmiArtifact, AmiId, Artifact, ImageRef, Provenance, Region, SourceSelector};
+use crate::provider::aws::Aws;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a source said an image is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,15 +23,31 @@ pub struct Described {
     pub artifacts: Vec<Artifact>,
     /// What the image itself says of its origin (OCI labels, Packer's manifest); what the person says wins.
     pub provenance: Provenance,
-    /// What the person should know ("Docker schema 1 is not supported by …").
+    /// What the person should know: "2 attestations of … are not recorded".
     pub notes: Vec<String>,
 }
 
-/// Reads images from one kind of place.
+impl Described {
+    /// Takes in another source's reading of the same image. What was said first stays.
+    fn join(&mut self, other: Self) {
+        self.artifacts.extend(other.artifacts);
+        self.notes.extend(other.notes);
+        let (mine, theirs) = (&mut self.provenance, other.provenance);
+        mine.commit = mine.commit.take().or(theirs.commit);
+        mine.source_url = mine.source_url.take().or(theirs.source_url);
+        mine.build_url = mine.build_url.take().or(theirs.build_url);
+        mine.parent = mine.parent.take().or(theirs.parent);
+        for (key, value) in theirs.labels {
+            mine.labels.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// Reads images.
 #[async_trait::async_trait]
 pub trait ImageSource: Send + Sync {
-    /// Reads what is at `selector` now, and pins it.
-    async fn resolve(&self, selector: &SourceSelector) -> Result<Described, SourceError>;
+    /// Reads what is at these places now, and pins it: all of it is one image. The first that fails ends it.
+    async fn resolve(&self, selectors: &[SourceSelector]) -> Result<Described, SourceError>;
 
     /// Whether each address can still be launched or pulled. Every address asked for is in the answer.
     async fn availability(&self, addresses: &[ImageRef]) -> BTreeMap<ImageRef, Availability>;
@@ -28,9 +58,146 @@ pub trait ImageSource: Send + Sync {
 pub enum Availability {
     Available,
     /// It is not there, or not for us: deregistered, deleted, not shared.
-    Gone { why: String },
+    Gone {
+        why: String,
+    },
     /// It is there and cannot be used: `pending`, `failed`, `disabled`.
-    Unusable { why: String },
+    Unusable {
+        why: String,
+    },
     /// The question was not answered.
-    Unknown { why: String },
+    Unknown {
+        why: String,
+    },
+}
+
+/// Every source: EC2, registries, and files on this machine.
+pub struct Sources {
+    pub amis: AmiSource,
+    pub registries: Arc<RegistrySource>,
+}
+
+impl Sources {
+    pub fn new(aws: Arc<Aws>, registries: Arc<RegistrySource>) -> Self {
+        Self { amis: AmiSource::new(aws), registries }
+    }
+
+    /// AMIs are read in one batch, whichever way they were named; everything else one after the other.
+    async fn read(&self, selectors: &[SourceSelector]) -> Result<Described, SourceError> {
+        let mut all = Described::default();
+        let mut amis = BTreeSet::new();
+        let mut named: Vec<SourceSelector> = Vec::new();
+        for selector in selectors {
+            if let SourceSelector::PackerManifest { path } = selector {
+                let manifest = packer::read(path).await?;
+                named.extend(manifest.selectors);
+                all.join(manifest.described);
+            } else {
+                named.push(selector.clone());
+            }
+        }
+        for selector in &named {
+            match selector {
+                SourceSelector::Ami { id, region } => drop(amis.insert(self.place(id, region.as_ref())?)),
+                SourceSelector::RegistryTag { repository, tag } => {
+                    all.join(self.registries.resolve_tag(repository, tag).await?)
+                }
+                SourceSelector::RegistryDigest { repository, digest } => {
+                    all.join(self.registries.resolve_digest(repository, digest).await?);
+                }
+                SourceSelector::OciLayout { dir, reference } => {
+                    all.join(layout::read(dir, reference.as_deref()).await?)
+                }
+                // A manifest names no manifest.
+                SourceSelector::PackerManifest { path } => {
+                    return Err(SourceError::packer(path, "it names another manifest"));
+                }
+            }
+        }
+        all.join(self.amis.describe(&amis).await?);
+        one_per_place(&all.artifacts)?;
+        Ok(all)
+    }
+
+    fn place(&self, id: &AmiId, region: Option<&Region>) -> Result<(Region, AmiId), SourceError> {
+        let region = region.or(self.amis.region()).ok_or_else(|| SourceError::NoRegion { id: id.clone() })?;
+        Ok((region.clone(), id.clone()))
+    }
+}
+
+/// One image is one AMI per region and architecture, and one digest per repository.
+fn one_per_place(artifacts: &[Artifact]) -> Result<(), SourceError> {
+    let mut taken: BTreeMap<String, ImageRef> = BTreeMap::new();
+    for artifact in artifacts {
+        let place = match artifact {
+            Artifact::Ami(AmiArtifact { region, arch, .. }) => format!("{arch} in {region}"),
+            Artifact::Oci(oci) => oci.repository.to_string(),
+        };
+        let address = artifact.address();
+        if let Some(first) = taken.insert(place.clone(), address.clone()).filter(|first| *first != address) {
+            return Err(SourceError::Two { place, first: first.to_string(), second: address.to_string() });
+        }
+    }
+    Ok(())
+}
+
+#[async_trait::async_trait]
+impl ImageSource for Sources {
+    async fn resolve(&self, selectors: &[SourceSelector]) -> Result<Described, SourceError> {
+        self.read(selectors).await
+    }
+
+    async fn availability(&self, addresses: &[ImageRef]) -> BTreeMap<ImageRef, Availability> {
+        let (mut amis, mut containers) = (BTreeSet::new(), BTreeSet::new());
+        for address in addresses {
+            match address {
+                ImageRef::Ami { region, id } => drop(amis.insert((region.clone(), id.clone()))),
+                ImageRef::Oci { repository, digest } => drop(containers.insert((repository.clone(), digest.clone()))),
+            }
+        }
+        let (mut answers, more) =
+            futures_util::join!(self.amis.availability(&amis), self.registries.availability(&containers));
+        answers.extend(more);
+        answers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AmiFacts, Arch};
+
+    fn ami(region: &str, arch: &str, id: &str) -> Artifact {
+        let (region, arch) = (region.parse().unwrap(), arch.parse::<Arch>().unwrap());
+        Artifact::Ami(AmiArtifact {
+            account: "1".repeat(12),
+            region,
+            arch,
+            id: id.parse().unwrap(),
+            facts: AmiFacts::default(),
+        })
+    }
+
+    #[test]
+    fn an_image_has_one_ami_per_region_and_architecture() {
+        let first = ami("eu-west-1", "x86_64", "ami-11111111");
+        assert!(one_per_place(&[first.clone(), ami("eu-west-1", "arm64", "ami-22222222"), first.clone()]).is_ok());
+        let error = one_per_place(&[first, ami("eu-west-1", "x86_64", "ami-33333333")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ami-11111111@eu-west-1 and ami-33333333@eu-west-1 are both given for x86_64 in eu-west-1"
+        );
+    }
+
+    #[test]
+    fn what_was_said_first_stays() {
+        let says = |commit: &str| Described {
+            provenance: Provenance { commit: Some(commit.to_owned()), ..Provenance::default() },
+            notes: vec![commit.to_owned()],
+            ..Described::default()
+        };
+        let mut all = says("a");
+        all.join(says("b"));
+        assert_eq!((all.provenance.commit.as_deref(), all.notes.len()), (Some("a"), 2));
+    }
 }

@@ -27,7 +27,7 @@ pub struct Everything;
 
 #[async_trait::async_trait]
 impl ImageSource for Everything {
-    async fn resolve(&self, _: &SourceSelector) -> Result<Described, SourceError> {
+    async fn resolve(&self, _: &[SourceSelector]) -> Result<Described, SourceError> {
         Ok(Described::default())
     }
 

@@ -1,0 +1,177 @@
+//! From one manifest to everything it stands for: each platform's manifest and config, every byte checked by its digest.
+
+use super::manifest::{Body, Descriptor, ImageConfig, LARGEST, Manifest};
+use super::{Described, SourceError};
+use crate::model::{Artifact, Digest, OciArtifact, Platform, Provenance, Repository};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use sha2::{Digest as _, Sha512};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Platforms read side by side.
+const ABREAST: usize = 4;
+
+/// A place that gives bytes by their digest: a repository of a registry, or a layout's `blobs`.
+#[async_trait::async_trait]
+pub(super) trait Contents: Sync {
+    /// How a person names a blob of it.
+    fn named(&self, digest: &Digest) -> String;
+
+    /// At most `LARGEST` bytes; `is_manifest` says where a registry keeps it.
+    async fn bytes(&self, descriptor: &Descriptor, is_manifest: bool) -> Result<Vec<u8>, SourceError>;
+}
+
+/// A manifest whose bytes were read and hashed, and how it is to be addressed.
+pub(super) struct Root {
+    pub(super) repository: Repository,
+    pub(super) tag: Option<String>,
+    pub(super) digest: Digest,
+    pub(super) bytes: Vec<u8>,
+    /// Content-Type, or the descriptor's media type.
+    pub(super) announced: Option<String>,
+}
+
+struct PlatformRead {
+    name: String,
+    platform: Platform,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Proves that bytes are what their digest says, in either algorithm of the image spec.
+pub(super) fn matches(bytes: &[u8], digest: &Digest) -> Result<(), Digest> {
+    let found = if digest.as_str().starts_with("sha512:") {
+        format!("sha512:{}", hex::encode(Sha512::digest(bytes))).parse().unwrap_or_else(|_| Digest::of(bytes))
+    } else {
+        Digest::of(bytes)
+    };
+    if found == *digest { Ok(()) } else { Err(found) }
+}
+
+/// Reads the whole image under `root`.
+pub(super) async fn describe(root: Root, contents: &dyn Contents) -> Result<Described, SourceError> {
+    let object = contents.named(&root.digest);
+    let manifest = Manifest::parse(&root.bytes, root.announced.as_deref()).map_err(|why| not_an_image(&object, why))?;
+    let mut notes = Vec::new();
+    let read = match manifest.body {
+        Body::Image { config, layer_bytes } => {
+            let annotations = manifest.annotations.clone();
+            vec![platform(contents, root.digest.clone(), config, layer_bytes, None, annotations).await?]
+        }
+        Body::Index { manifests } => {
+            let images = images_of(&object, manifests, &mut notes);
+            let reads = images.into_iter().map(|image| child(contents, image));
+            stream::iter(reads).buffered(ABREAST).try_collect().await?
+        }
+    };
+    let provenance = provenance(&read, &manifest.annotations, &mut notes);
+    let platforms = by_name(&object, read, &mut notes);
+    if platforms.is_empty() {
+        return Err(not_an_image(&object, "its index names no platform's image".to_owned()));
+    }
+    let artifact = OciArtifact {
+        repository: root.repository,
+        digest: root.digest,
+        media_type: manifest.media_type,
+        platforms,
+        tag: root.tag,
+    };
+    Ok(Described { artifacts: vec![Artifact::Oci(artifact)], provenance, notes })
+}
+
+/// The index's own images, without what lies beside them.
+fn images_of(object: &str, manifests: Vec<Descriptor>, notes: &mut Vec<String>) -> Vec<Descriptor> {
+    let (beside, images): (Vec<_>, Vec<_>) = manifests.into_iter().partition(Descriptor::is_attestation);
+    let (nested, images): (Vec<_>, Vec<_>) = images.into_iter().partition(Descriptor::is_index);
+    match beside.len() {
+        0 => {}
+        1 => notes.push(format!("1 attestation in {object} is not recorded")),
+        count => notes.push(format!("{count} attestations in {object} are not recorded")),
+    }
+    for index in nested {
+        notes.push(format!("the index {} inside {object} is not recorded", index.digest.short()));
+    }
+    images
+}
+
+async fn child(contents: &dyn Contents, descriptor: Descriptor) -> Result<PlatformRead, SourceError> {
+    let object = contents.named(&descriptor.digest);
+    let bytes = checked(contents, &descriptor, true).await?;
+    let manifest = Manifest::parse(&bytes, Some(&descriptor.media_type)).map_err(|why| not_an_image(&object, why))?;
+    let Body::Image { config, layer_bytes } = manifest.body else {
+        return Err(not_an_image(&object, "the index leads to another index, and says it is an image".to_owned()));
+    };
+    let name = descriptor.platform();
+    platform(contents, descriptor.digest, config, layer_bytes, name, manifest.annotations).await
+}
+
+async fn platform(
+    contents: &dyn Contents,
+    manifest: Digest,
+    config: Descriptor,
+    layer_bytes: u64,
+    name: Option<String>,
+    annotations: BTreeMap<String, String>,
+) -> Result<PlatformRead, SourceError> {
+    let bytes = checked(contents, &config, false).await?;
+    let read = ImageConfig::parse(&bytes, &config).map_err(|why| not_an_image(&contents.named(&manifest), why))?;
+    let platform =
+        Platform { manifest, config: config.digest, layer_bytes, created: read.created, labels: read.labels };
+    Ok(PlatformRead { name: name.unwrap_or(read.platform), platform, annotations })
+}
+
+async fn checked(contents: &dyn Contents, descriptor: &Descriptor, is_manifest: bool) -> Result<Vec<u8>, SourceError> {
+    let object = contents.named(&descriptor.digest);
+    if descriptor.size > LARGEST as u64 {
+        return Err(not_an_image(
+            &object,
+            format!("it is said to be {} bytes, and the limit is {LARGEST}", descriptor.size),
+        ));
+    }
+    let bytes = contents.bytes(descriptor, is_manifest).await?;
+    match matches(&bytes, &descriptor.digest) {
+        Ok(()) => Ok(bytes),
+        Err(found) => Err(SourceError::Corrupt { object, expected: descriptor.digest.clone(), found }),
+    }
+}
+
+fn by_name(object: &str, read: Vec<PlatformRead>, notes: &mut Vec<String>) -> BTreeMap<String, Platform> {
+    let mut platforms: BTreeMap<String, Platform> = BTreeMap::new();
+    for PlatformRead { name, platform, .. } in read {
+        match platforms.entry(name) {
+            Entry::Occupied(first) => {
+                notes.push(format!(
+                    "{object} has {} twice; {} is not recorded",
+                    first.key(),
+                    platform.manifest.short()
+                ));
+            }
+            Entry::Vacant(place) => drop(place.insert(platform)),
+        }
+    }
+    platforms
+}
+
+/// What the platforms agree on; their labels first, then their annotations, then the index's.
+fn provenance(read: &[PlatformRead], index: &BTreeMap<String, String>, notes: &mut Vec<String>) -> Provenance {
+    let mut say = |key: &str| -> Option<String> {
+        let own = |read: &PlatformRead| read.platform.labels.get(key).or_else(|| read.annotations.get(key)).cloned();
+        let said: BTreeSet<String> = read.iter().filter_map(own).filter(|value| !value.is_empty()).collect();
+        if said.len() > 1 {
+            notes.push(format!(
+                "its platforms disagree on {key}: {}",
+                said.iter().cloned().collect::<Vec<_>>().join(", ")
+            ));
+            return None;
+        }
+        said.into_iter().next().or_else(|| index.get(key).filter(|value| !value.is_empty()).cloned())
+    };
+    let commit = say("org.opencontainers.image.revision");
+    let source_url = say("org.opencontainers.image.source");
+    let version = say("org.opencontainers.image.version");
+    let labels = version.map(|version| ("org.opencontainers.image.version".to_owned(), version)).into_iter().collect();
+    Provenance { commit, source_url, labels, ..Provenance::default() }
+}
+
+pub(super) fn not_an_image(object: &str, why: String) -> SourceError {
+    SourceError::NotAnImage { object: object.to_owned(), why }
+}
