@@ -1,5 +1,20 @@
 //! Memory: where entries are kept. Two copies, one truth: the journal is the commit point, the index is derived.
 
+mod attach;
+mod crash;
+mod disk;
+mod files;
+mod folded;
+mod index;
+mod journal;
+mod lease;
+mod lock;
+mod memory;
+mod records;
+
+pub use disk::{DiskStore, create, open};
+pub use memory::MemoryStore;
+
 use crate::model::{Actor, Entry, Event, Head, IllegalEntry, LedgerView, Seq, ViewError};
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -19,6 +34,66 @@ pub trait LedgerStore: Send + Sync {
         entries.pop().ok_or(StoreError::NothingToAppend)
     }
 
-    /// Reports several things at once: all become durable together, with one fdatasync, or none does.
+    /// Reports several things at once, with one fdatasync: when it fails, none was written. A machine that dies in
+    /// the middle may keep the first of them, never a later one without those before it.
     fn append_all(&self, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError>;
+
+    /// The first entry that a newer imgctl wrote. Entries from there on can be listed, but the views end before it.
+    fn newer(&self) -> Result<Option<NewerEntry>, StoreError>;
+}
+
+/// An entry of a format or kind that this imgctl does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NewerEntry {
+    pub seq: Seq,
+    /// The version of its written form.
+    pub version: u32,
+}
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the ledger has moved on from entry {base} to entry {}", head.seq)]
+    Moved { base: Seq, head: Head },
+    #[error("the ledger in {} is in use by {} (waited {} ms)", dir.display(), holder.as_deref().unwrap_or("another process"), waited.as_millis())]
+    Busy { dir: PathBuf, holder: Option<String>, waited: Duration },
+    #[error("entry {seq} was written by a newer imgctl (format {version}): this one can read the ledger, but not write to it")]
+    Newer { seq: Seq, version: u32 },
+    #[error("no ledger in {}; create one: imgctl init", dir.display())]
+    Missing { dir: PathBuf },
+    #[error("there is a ledger in {} already", dir.display())]
+    Exists { dir: PathBuf },
+    #[error("the ledger cannot hold this")]
+    Illegal(#[source] IllegalEntry),
+    /// `offset`: the byte in `file` where the damage begins, where that is known.
+    #[error("the ledger is damaged: {what} ({}{}); repair it: imgctl ledger repair", file.display(), place(*offset))]
+    Damaged { what: String, file: PathBuf, offset: Option<u64> },
+    /// Neither the journal nor the index has these entries; nothing was changed.
+    #[error("{} cannot be repaired: {} in neither copy (the first is entry {})", dir.display(), count(lost.len()), lost.first().copied().unwrap_or_default())]
+    Lost { dir: PathBuf, lost: Vec<Seq> },
+    /// What was given for import is not a ledger's chain; nothing was changed.
+    #[error("line {line} of the import is not the next entry: {why}")]
+    NotAChain { line: u64, why: String },
+    /// What was given for import is another history; nothing was changed.
+    #[error("the import is another history: entry {seq} differs from the ledger's")]
+    Fork { seq: Seq },
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the ledger's records could not be read")]
+    View(#[from] ViewError),
+    #[error("nothing was given to append")]
+    NothingToAppend,
+}
+
+fn place(offset: Option<u64>) -> String {
+    offset.map(|offset| format!(", byte {offset}")).unwrap_or_default()
+}
+
+fn count(entries: usize) -> String {
+    if entries == 1 { "1 entry is".to_owned() } else { format!("{entries} entries are") }
 }

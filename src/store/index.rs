@@ -1,0 +1,210 @@
+//! sled: the whole ledger by key. Nothing here is trusted: what it says is proved against the journal, and can be rebuilt.
+
+use super::records::{Applied, Changes, Records, Span, applied};
+use crate::model::{Order, ViewError};
+use sled::{Config, Db};
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// sled reads what it does not hold; a command looks at little.
+const CACHE: u64 = 16 << 20;
+/// A million entries open in a third of a second; an index that takes this long never will.
+const OPEN_LIMIT: Duration = Duration::from_secs(20);
+
+/// An open index. sled lets one process have it at a time.
+pub(super) struct Index {
+    db: Db,
+    /// Why it must not be used again, once something in it could not be read.
+    broken: Mutex<Option<String>>,
+}
+
+/// Why it could not be opened.
+pub(super) enum OpenError {
+    /// Another process has it.
+    Busy,
+    /// It may be sound, but the system does not let us have it: a read-only or full disk.
+    Unavailable(String),
+    /// It cannot be used.
+    Broken(String),
+}
+
+/// The first key at which two indexes differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Difference {
+    Missing(String),
+    Different(String),
+    Extra(String),
+}
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join("index")
+}
+
+impl Index {
+    /// Opens it, or makes a new one where there is none. The caller holds the ledger's lock: nobody else is opening.
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, OpenError> {
+        remove_half_snapshots(path);
+        let began = Instant::now();
+        loop {
+            match open_once(path) {
+                // sled's threads let go of its lock a moment after the handle is gone.
+                Err(OpenError::Busy) if began.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(error),
+                Ok(db) => return Ok(Self { db, broken: Mutex::new(None) }),
+            }
+        }
+    }
+
+    /// How far it follows the journal; `None` if it says nothing.
+    pub fn applied(&self) -> Result<Option<Applied>, ViewError> {
+        applied(self)
+    }
+
+    /// Sets and removes all of it, or nothing.
+    pub fn apply(&self, changes: Changes) -> Result<(), ViewError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key.into_bytes(), value.into_bytes()),
+                None => batch.remove(key.into_bytes()),
+            }
+        }
+        self.guarded(|| self.db.apply_batch(batch))
+    }
+
+    /// Why it must be replaced, if it must.
+    pub fn broken(&self) -> Option<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first record in which `self` differs from `right`, which is known to be right.
+    pub fn compare(&self, right: &Self) -> Result<Option<Difference>, ViewError> {
+        let (mut ours, mut theirs) = (self.db.iter(), right.db.iter());
+        loop {
+            let (a, b) = self.guarded(|| Ok((ours.next().transpose()?, theirs.next().transpose()?)))?;
+            let difference: fn(String) -> Difference = match (&a, &b) {
+                (None, None) => return Ok(None),
+                (Some(a), Some(b)) if a == b => continue,
+                (Some(a), Some(b)) if a.0 == b.0 => Difference::Different,
+                (Some(a), Some(b)) if a.0 < b.0 => Difference::Extra,
+                (Some(_), None) => Difference::Extra,
+                (None | Some(_), Some(_)) => Difference::Missing,
+            };
+            let ours = matches!(difference(String::new()), Difference::Extra(_));
+            let key = if ours { a } else { b }.map(|(key, _)| String::from_utf8_lossy(&key).into_owned());
+            return Ok(Some(difference(key.unwrap_or_default())));
+        }
+    }
+
+    /// sled panics on damage that it notices too late; here that is an error like any other.
+    fn guarded<T>(&self, act: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
+        let why = match quietly(act) {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic,
+        };
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+        Err(ViewError::Unreadable(why))
+    }
+
+    fn text(&self, bytes: &[u8]) -> Result<String, ViewError> {
+        String::from_utf8(bytes.to_vec()).map_err(|error| {
+            let damaged = ViewError::Damaged { key: String::from_utf8_lossy(bytes).chars().take(80).collect(), why: error.to_string() };
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(damaged.to_string());
+            damaged
+        })
+    }
+}
+
+impl Records for Index {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        let value = self.guarded(|| self.db.get(key))?;
+        value.map(|value| self.text(&value)).transpose()
+    }
+
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        if span.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.guarded(|| {
+            let rows = self.db.range::<String, _>((span.from.clone(), span.to.clone()));
+            match span.order {
+                Order::Ascending => rows.take(limit).collect::<sled::Result<Vec<_>>>(),
+                Order::Descending => rows.rev().take(limit).collect(),
+            }
+        })?;
+        rows.iter().map(|(key, value)| Ok((self.text(key)?, self.text(value)?))).collect()
+    }
+}
+
+/// A kill during an open can leave half a snapshot behind, and every later open then calls the whole index corrupt.
+fn remove_half_snapshots(path: &Path) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".generating") {
+            // If it cannot be removed, opening says what is wrong.
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// Opens in a thread of its own: damage can make sled panic, or never come back.
+fn open_once(path: &Path) -> Result<Db, OpenError> {
+    let (send, receive) = channel();
+    let path = path.to_path_buf();
+    let opening = move || {
+        let config = Config::default().path(path).cache_capacity(CACHE).flush_every_ms(None);
+        // Nobody may be waiting any more; then the index is closed again.
+        drop(send.send(quietly(|| config.open())));
+    };
+    let thread = thread::Builder::new().name("ledger-index".to_owned()).spawn(opening);
+    thread.map_err(|error| OpenError::Unavailable(error.to_string()))?;
+    match receive.recv_timeout(OPEN_LIMIT) {
+        Ok(Ok(Ok(db))) => Ok(db),
+        Ok(Ok(Err(error))) => Err(classify(&error)),
+        Ok(Err(panic)) => Err(OpenError::Broken(panic)),
+        Err(RecvTimeoutError::Timeout) => Err(OpenError::Broken(format!("it did not open within {} s", OPEN_LIMIT.as_secs()))),
+        Err(RecvTimeoutError::Disconnected) => Err(OpenError::Broken("opening it was given up".to_owned())),
+    }
+}
+
+fn classify(error: &sled::Error) -> OpenError {
+    let sled::Error::Io(io) = error else { return OpenError::Broken(error.to_string()) };
+    match io.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            OpenError::Unavailable(io.to_string())
+        }
+        _ if io.to_string().contains("could not acquire lock") => OpenError::Busy,
+        _ => OpenError::Broken(io.to_string()),
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code that may panic without a word on the screen; the panic's own words are the error.
+fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let of_sled = thread::current().name().is_some_and(|name| name.starts_with("sled-"));
+            if !of_sled && !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = QUIET.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(act));
+    QUIET.set(outer);
+    result.map_err(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("reading it failed: {}", words.unwrap_or("for an unknown reason").lines().next().unwrap_or_default())
+    })
+}

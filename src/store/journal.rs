@@ -1,0 +1,245 @@
+//! The journal: one file of entries, line by line, each sealed with the hash of the one before. What is fsynced here happened.
+
+use super::files::{io, keep_aside};
+use super::records::Position;
+use super::{StoreError, crash};
+use crate::model::{Entry, Seq};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// How much of the chain's end is proved before something is appended to it.
+const TAIL: u64 = 64 * 1024;
+
+/// `journal.jsonl` of one ledger, open.
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+/// How a walk along the chain ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// At the last byte.
+    Clean,
+    /// Before bytes that are no entry and have no entry after them: a write that was cut short.
+    Torn { what: String },
+    /// Before bytes that are not the next entry, though entries come after them.
+    Damaged { what: String },
+}
+
+/// How far a walk came: after the last entry that joins the chain.
+pub(super) struct Walked {
+    pub good: Position,
+    pub end: End,
+}
+
+/// Called for each entry of a walk, with the place just after it.
+pub(super) type Visit<'v> = dyn FnMut(Entry, &Position) -> Result<(), StoreError> + 'v;
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join("journal.jsonl")
+}
+
+impl Journal {
+    /// `None` when there is no such file.
+    pub fn open(dir: &Path, write: bool) -> Result<Option<Self>, StoreError> {
+        Self::at(path(dir), write)
+    }
+
+    /// Another file of entries: one that is being made, or imported.
+    pub fn at(path: PathBuf, write: bool) -> Result<Option<Self>, StoreError> {
+        match OpenOptions::new().read(true).write(write).open(&path) {
+            Ok(file) => Ok(Some(Self { file, path })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("open", &path)(error)),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn len(&self) -> Result<u64, StoreError> {
+        Ok(self.file.metadata().map_err(io("read", &self.path))?.len())
+    }
+
+    /// The commit: returns when the text is on the disk. When it fails, the file is as long as it was.
+    pub fn append(&self, end: u64, text: &[u8]) -> Result<(), StoreError> {
+        let written = self.file.write_all_at(text, end).and_then(|()| {
+            crash::point();
+            self.file.sync_data()
+        });
+        crash::point();
+        written.map_err(|error| {
+            // If this fails as well, the next writer finds a torn tail and cuts it.
+            drop(self.file.set_len(end).and_then(|()| self.file.sync_data()));
+            io("append to", &self.path)(error)
+        })
+    }
+
+    /// Cuts off what stands after `end`, kept in a file of its own; says where.
+    pub fn cut(&self, end: u64) -> Result<PathBuf, StoreError> {
+        let kept = keep_aside(&self.path, &mut self.bytes(end, self.len()?))?;
+        crash::point();
+        self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(io("cut", &self.path))?;
+        crash::point();
+        Ok(kept)
+    }
+
+    fn bytes(&self, from: u64, to: u64) -> Bytes<'_> {
+        Bytes { file: &self.file, at: from, to }
+    }
+
+    /// The raw lines in a run of bytes, each with the offset it begins at and without its line's end.
+    pub fn lines(&self, from: u64, to: u64) -> Lines<'_> {
+        Lines { reader: BufReader::with_capacity(1 << 16, self.bytes(from, to)), path: &self.path, at: from, line: Vec::new() }
+    }
+
+    /// Walks the chain from a place that is known to be good, proving each entry, up to byte `to`.
+    pub fn walk(&self, from: &Position, to: u64, each: &mut Visit<'_>) -> Result<Walked, StoreError> {
+        let mut good = from.clone();
+        let mut lines = self.lines(from.offset, to);
+        while let Some(line) = lines.next_line()? {
+            match line.follows(&good) {
+                Ok(entry) => {
+                    good = Position { seq: entry.seq, hash: entry.hash.clone(), offset: line.end };
+                    each(entry, &good)?;
+                }
+                Err(what) => {
+                    let end = if any_entry_after(&mut lines, good.seq)? { End::Damaged { what } } else { End::Torn { what } };
+                    return Ok(Walked { good, end });
+                }
+            }
+        }
+        Ok(Walked { good, end: End::Clean })
+    }
+
+    /// Proves the end of the chain: at least its last 64 KiB before byte `to`.
+    pub fn tail(&self, to: u64) -> Result<Walked, StoreError> {
+        let mut window = TAIL;
+        while window < to {
+            // The first line in the window may be cut; the one after it begins at a known place.
+            let mut lines = self.lines(to - window, to);
+            lines.next_line()?;
+            let entry = lines.next_line()?.and_then(|line| Some((line.begin, line.entry().ok()?)));
+            if let Some((offset, entry)) = entry {
+                let anchor = Position { seq: Seq(entry.seq.0.saturating_sub(1)), hash: entry.prev, offset };
+                return self.walk(&anchor, to, &mut |_, _| Ok(()));
+            }
+            window = window.saturating_mul(4);
+        }
+        self.walk(&Position::start(), to, &mut |_, _| Ok(()))
+    }
+
+    /// Whether the entry that ends just before `place` is the one that is remembered there.
+    pub fn joins(&self, place: &Position) -> Result<bool, StoreError> {
+        if place.offset == 0 {
+            return Ok(*place == Position::start());
+        }
+        let Some(line) = self.line_before(place.offset)? else { return Ok(false) };
+        Ok(std::str::from_utf8(&line).ok().and_then(|line| Entry::parse(line).ok()).is_some_and(|entry| entry.seq == place.seq && entry.hash == place.hash))
+    }
+
+    /// The line that ends at `end`, without its line's end; `None` if no line ends there.
+    fn line_before(&self, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut window = 4096;
+        loop {
+            let from = end.saturating_sub(window);
+            let mut bytes = Vec::new();
+            self.bytes(from, end).read_to_end(&mut bytes).map_err(io("read", &self.path))?;
+            if bytes.pop() != Some(b'\n') || self.len()? < end {
+                return Ok(None);
+            }
+            match bytes.iter().rposition(|byte| *byte == b'\n') {
+                Some(before) => return Ok(Some(bytes.split_off(before + 1))),
+                None if from == 0 => return Ok(Some(bytes)),
+                None => window *= 4,
+            }
+        }
+    }
+}
+
+/// Whether some line further on is an entry of its own, later than `seq`.
+fn any_entry_after(lines: &mut Lines<'_>, seq: Seq) -> Result<bool, StoreError> {
+    while let Some(line) = lines.next_line()? {
+        if line.entry().is_ok_and(|entry| entry.seq > seq) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A run of a file's bytes; other readers of the same file are not disturbed.
+struct Bytes<'f> {
+    file: &'f File,
+    at: u64,
+    to: u64,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.to.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let read = self.file.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at)?;
+        self.at += u64::try_from(read).unwrap_or(u64::MAX);
+        Ok(read)
+    }
+}
+
+/// Lines read one at a time into one buffer: a long journal costs no more memory than its longest line.
+pub(super) struct Lines<'f> {
+    reader: BufReader<Bytes<'f>>,
+    path: &'f Path,
+    at: u64,
+    line: Vec<u8>,
+}
+
+/// One line as it stands in the file.
+pub(super) struct Line<'l> {
+    /// Without its line's end.
+    bytes: &'l [u8],
+    /// Whether it had one: a line without is still being written, or was cut short.
+    whole: bool,
+    pub begin: u64,
+    pub end: u64,
+}
+
+impl Lines<'_> {
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, StoreError> {
+        self.line.clear();
+        let read = self.reader.read_until(b'\n', &mut self.line).map_err(io("read", self.path))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        let begin = self.at;
+        self.at += u64::try_from(read).unwrap_or(u64::MAX);
+        let whole = self.line.last() == Some(&b'\n');
+        let bytes = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        Ok(Some(Line { bytes, whole, begin, end: self.at }))
+    }
+}
+
+impl Line<'_> {
+    /// The entry this line is, proved by its own hash.
+    pub fn entry(&self) -> Result<Entry, String> {
+        if !self.whole {
+            return Err("the last line is cut short".to_owned());
+        }
+        let text = std::str::from_utf8(self.bytes).map_err(|_| "a line is not text".to_owned())?;
+        Entry::parse(text).map_err(|error| error.to_string())
+    }
+
+    /// The entry this line is, if it is the one that comes next in the chain.
+    pub fn follows(&self, good: &Position) -> Result<Entry, String> {
+        let entry = self.entry().map_err(|what| format!("after entry {}: {what}", good.seq))?;
+        if entry.seq != good.seq.next() {
+            return Err(format!("entry {} stands where entry {} belongs", entry.seq, good.seq.next()));
+        }
+        if entry.prev != good.hash {
+            return Err(format!("entry {} does not follow from entry {}: the chain is broken", entry.seq, good.seq));
+        }
+        Ok(entry)
+    }
+}

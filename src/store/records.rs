@@ -1,0 +1,267 @@
+//! The keyed records of a ledger, wherever they are kept: one layout of keys, one view over them, one batch of changes.
+
+use super::{NewerEntry, StoreError};
+use crate::model::{Actor, Digest, Entry, Event, FORMAT, Head, IllegalEntry, LedgerView, Order, Seq, Table, ViewError, transition};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How far the records follow the journal. `!` sorts before every table's letter.
+pub(super) const APPLIED: &str = "!applied";
+/// The first entry that this imgctl could not fold.
+pub(super) const NEWER: &str = "!newer";
+
+/// Keys to be set (`Some`) or removed (`None`), all at once.
+pub(super) type Changes = BTreeMap<String, Option<String>>;
+
+/// The key of a record: the table's letter, then its key there.
+pub(super) fn record_key(table: Table, key: &str) -> String {
+    format!("{}{key}", table.letter())
+}
+
+/// The key of an entry's own line.
+pub(super) fn entry_key(seq: Seq) -> String {
+    format!("e{}", seq.key())
+}
+
+/// A place in the journal: just after the entry `seq`, which ends before byte `offset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    pub seq: Seq,
+    pub hash: Digest,
+    pub offset: u64,
+}
+
+impl Position {
+    /// Before the first entry.
+    pub fn start() -> Self {
+        Self { seq: Seq(0), hash: Entry::root(), offset: 0 }
+    }
+
+    pub fn head(&self) -> Head {
+        Head { seq: self.seq, hash: self.hash.clone() }
+    }
+}
+
+/// What stands under `APPLIED`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Applied {
+    pub seq: Seq,
+    pub hash: Digest,
+    pub offset: u64,
+    /// The newest written form that the imgctl which folded these records knew.
+    pub format: u32,
+}
+
+impl Applied {
+    pub fn position(&self) -> Position {
+        Position { seq: self.seq, hash: self.hash.clone(), offset: self.offset }
+    }
+}
+
+/// Records by key, in key order.
+pub(super) trait Records {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError>;
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError>;
+}
+
+impl<R: Records + ?Sized> Records for &R {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        (**self).read(key)
+    }
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        (**self).range(span, limit)
+    }
+}
+
+impl<R: Records + ?Sized> Records for Arc<R> {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        (**self).read(key)
+    }
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        (**self).range(span, limit)
+    }
+}
+
+impl Records for BTreeMap<String, String> {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        Ok(self.get(key).cloned())
+    }
+
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        if span.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = BTreeMap::range::<String, _>(self, (span.from.clone(), span.to.clone()));
+        let pair = |(key, value): (&String, &String)| (key.clone(), value.clone());
+        Ok(match span.order {
+            Order::Ascending => rows.take(limit).map(pair).collect(),
+            Order::Descending => rows.rev().take(limit).map(pair).collect(),
+        })
+    }
+}
+
+/// A run of keys and the direction to read it in.
+pub(super) struct Span {
+    pub from: Bound<String>,
+    pub to: Bound<String>,
+    pub order: Order,
+}
+
+impl Span {
+    /// Keys of one table that start with `prefix`; past `after` in the direction of `order`.
+    pub fn new(table: Table, prefix: &str, order: Order, after: Option<&str>) -> Self {
+        let first = record_key(table, prefix);
+        // Keys are names, addresses and numbers: none holds the last character that there is.
+        let end = format!("{first}\u{10FFFF}");
+        let after = after.map(|after| record_key(table, after));
+        let (mut from, mut to) = (Bound::Included(first.clone()), Bound::Excluded(end.clone()));
+        match (order, after) {
+            (Order::Ascending, Some(after)) if after >= first => from = Bound::Excluded(after),
+            (Order::Descending, Some(after)) if after < end => to = Bound::Excluded(after),
+            _ => {}
+        }
+        Self { from, to, order }
+    }
+
+    /// Whether no key can be in it; maps refuse to be asked for such a range.
+    pub fn is_empty(&self) -> bool {
+        let (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) = (&self.from, &self.to) else {
+            return false;
+        };
+        from >= to
+    }
+}
+
+/// Keyed views over records, as of `head`.
+pub(super) struct View<R> {
+    pub records: R,
+    pub head: Head,
+}
+
+impl<R: Records> LedgerView for View<R> {
+    fn head(&self) -> Head {
+        self.head.clone()
+    }
+
+    fn get(&self, table: Table, key: &str) -> Result<Option<String>, ViewError> {
+        self.records.read(&record_key(table, key))
+    }
+
+    fn scan(&self, table: Table, prefix: &str, order: Order, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        let mut rows = self.records.range(&Span::new(table, prefix, order, after), limit)?;
+        for (key, _) in &mut rows {
+            key.remove(0);
+        }
+        Ok(rows)
+    }
+
+    fn entry(&self, seq: Seq) -> Result<Option<Entry>, ViewError> {
+        let line = self.records.read(&entry_key(seq))?;
+        line.map(|line| Entry::read(&line).map_err(|source| ViewError::Entry { seq, source })).transpose()
+    }
+}
+
+/// What stands under `NEWER` in these records.
+pub(super) fn newer(records: &dyn Records) -> Result<Option<NewerEntry>, ViewError> {
+    decode(NEWER, records.read(NEWER)?)
+}
+
+/// What stands under `APPLIED` in these records.
+pub(super) fn applied(records: &dyn Records) -> Result<Option<Applied>, ViewError> {
+    decode(APPLIED, records.read(APPLIED)?)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(key: &str, text: Option<String>) -> Result<Option<T>, ViewError> {
+    let damaged = |error: serde_json::Error| ViewError::Damaged { key: key.to_owned(), why: error.to_string() };
+    text.map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()
+}
+
+/// Entries folded one after another over records that are not touched until all of them are known to be possible.
+pub(super) struct Batch<'a> {
+    base: &'a dyn Records,
+    changes: Changes,
+    head: Head,
+    newer: Option<NewerEntry>,
+}
+
+impl<'a> Batch<'a> {
+    pub fn after(base: &'a dyn Records, head: Head) -> Result<Self, ViewError> {
+        Ok(Self { base, changes: Changes::new(), head, newer: newer(base)? })
+    }
+
+    /// Folds one entry that is already part of the chain. From the first newer one on, entries are only kept.
+    pub fn push(&mut self, entry: &Entry) -> Result<(), IllegalEntry> {
+        if self.newer.is_none() && entry.is_newer() {
+            let newer = NewerEntry { seq: entry.seq, version: entry.version };
+            self.newer = Some(newer);
+            self.changes.insert(NEWER.to_owned(), Some(json(&newer)));
+        }
+        if self.newer.is_none() {
+            let changes = transition(&View { records: &*self, head: self.head.clone() }, entry)?;
+            self.changes.extend(changes.into_iter().map(|change| (record_key(change.table, &change.key), change.value)));
+        }
+        self.changes.insert(entry_key(entry.seq), Some(entry.line().to_owned()));
+        self.head = Head { seq: entry.seq, hash: entry.hash.clone() };
+        Ok(())
+    }
+
+    /// Seals and folds new entries.
+    pub fn compose(&mut self, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError> {
+        if let Some(NewerEntry { seq, version }) = self.newer {
+            return Err(StoreError::Newer { seq, version });
+        }
+        let mut entries = Vec::new();
+        for event in events {
+            let seq = self.head.seq.next();
+            let impossible = |why: String| StoreError::Illegal(IllegalEntry::Impossible { seq, why });
+            let entry = Entry::seal(seq, at, by, event, &self.head.hash).map_err(|error| impossible(error.to_string()))?;
+            if entry.is_newer() {
+                return Err(impossible("an event that this imgctl does not know cannot be written by it".to_owned()));
+            }
+            self.push(&entry).map_err(StoreError::Illegal)?;
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// Everything to be set at once, with the mark of how far the records then follow the journal. Once the base has
+    /// it, more can be pushed.
+    pub fn take(&mut self, offset: u64) -> Changes {
+        let applied = Applied { seq: self.head.seq, hash: self.head.hash.clone(), offset, format: FORMAT };
+        self.changes.insert(APPLIED.to_owned(), Some(json(&applied)));
+        std::mem::take(&mut self.changes)
+    }
+}
+
+impl Records for Batch<'_> {
+    fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        match self.changes.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.read(key),
+        }
+    }
+
+    fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+        if span.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changed: Vec<_> = self.changes.range::<String, _>((span.from.clone(), span.to.clone())).collect();
+        // Each changed key hides at most one row of the base.
+        let mut rows: BTreeMap<String, String> = self.base.range(span, limit.saturating_add(changed.len()))?.into_iter().collect();
+        for (key, value) in changed {
+            match value {
+                Some(value) => drop(rows.insert(key.clone(), value.clone())),
+                None => drop(rows.remove(key)),
+            }
+        }
+        Records::range(&rows, span, limit)
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Numbers and digests: serde_json cannot refuse them.
+    serde_json::to_string(value).unwrap_or_default()
+}
