@@ -20,7 +20,12 @@ impl Lab {
         let dir = std::env::temp_dir().join(format!("imgctl-bench-{}", std::process::id()));
         let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/up");
         let pid = std::process::id().to_string();
-        let output = Command::new(up).arg("--dir").arg(&dir).args(["--watch-pid", &pid, "--time-scale", "0.001"]).output().unwrap();
+        let output = Command::new(up)
+            .arg("--dir")
+            .arg(&dir)
+            .args(["--watch-pid", &pid, "--time-scale", "0.001"])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let stdout = String::from_utf8(output.stdout).unwrap();
         let exports = stdout.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
@@ -51,7 +56,10 @@ impl Drop for Lab {
 pub fn calls(figures: &mut Figures, groups: usize) {
     let lab = Lab::start();
     let dir = tempfile::tempdir().unwrap();
-    let images: Vec<String> = ["web-1", "web-2"].iter().map(|name| lab.ask("POST", "ami", &json!({"name": name}))["image_id"].as_str().unwrap().to_owned()).collect();
+    let images: Vec<String> = ["web-1", "web-2"]
+        .iter()
+        .map(|name| lab.ask("POST", "ami", &json!({"name": name}))["image_id"].as_str().unwrap().to_owned())
+        .collect();
     let made = lab.ask("POST", "groups", &json!({"count": groups, "prefix": "web-", "ami": images[0], "size": 1}));
     let names: Vec<&str> = made["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let targets = names.iter().map(|name| {
@@ -80,5 +88,11 @@ pub fn calls(figures: &mut Figures, groups: usize) {
     figures.add(&format!("rollback.{groups}.calls"), rollback, "calls", "the two writes a group needs", writes);
     let drift = run(&["drift"], &[0, 2]);
     // One group, its template's version and its instances, asked one by one, as Terraform's provider does.
-    figures.add(&format!("drift.{groups}.calls"), drift, "calls", "three reads a group, one by one", 3.0 * count(groups));
+    figures.add(
+        &format!("drift.{groups}.calls"),
+        drift,
+        "calls",
+        "three reads a group, one by one",
+        3.0 * count(groups),
+    );
 }

@@ -38,7 +38,16 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.0 {
             let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-            writeln!(f, "| `{}` | {} {} | {} | {} | {} |", text("name"), row["value"], text("unit"), text("peer"), row["peer_value"], row["ratio"])?;
+            writeln!(
+                f,
+                "| `{}` | {} {} | {} | {} | {} |",
+                text("name"),
+                row["value"],
+                text("unit"),
+                text("peer"),
+                row["peer_value"],
+                row["ratio"]
+            )?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! A realistic history: 200 image names, 5 channels each, 8 targets a channel; promotions, rollbacks and holds.
 
 use imgctl::model::{
-    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Event, Image, ImageKey, ImageRef, Outcome, Provenance, Seq, SlotChange, Step,
+    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Event, Image, ImageKey, ImageRef, Outcome, Provenance, Seq,
+    SlotChange, Step,
 };
 use std::collections::BTreeMap;
 
@@ -56,7 +57,8 @@ impl History {
 
     fn more(&mut self) {
         let number = self.below(NAMES);
-        let channel: Channel = format!("app-{number:03}/{}", ENVS[usize::try_from(self.below(5)).unwrap()]).parse().unwrap();
+        let channel: Channel =
+            format!("app-{number:03}/{}", ENVS[usize::try_from(self.below(5)).unwrap()]).parse().unwrap();
         let depth = self.stacks.get(&channel).map_or(0, Vec::len);
         match self.below(10) {
             0 if depth > 1 => self.rollback(&channel),
@@ -118,10 +120,22 @@ impl History {
         };
         let wanted = step.wanted();
         let reason = Some("CHG-20417 weekly release".to_owned());
-        let rollout = self.push(Event::RolloutStarted { channel: channel.clone(), image: image.clone(), from, cause, reason, steps: vec![step] });
+        let rollout = self.push(Event::RolloutStarted {
+            channel: channel.clone(),
+            image: image.clone(),
+            from,
+            cause,
+            reason,
+            steps: vec![step],
+        });
         let revision: imgctl::model::Revision = "lt-0123456789abcdef0:8".parse().unwrap();
         self.push(Event::StepStarted { rollout, step: 1 });
-        self.push(Event::StepDeployed { rollout, step: 1, revision: revision.clone(), deployment: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()) });
+        self.push(Event::StepDeployed {
+            rollout,
+            step: 1,
+            revision: revision.clone(),
+            deployment: Some("08b91cf7-8fa6-48af-b6a6-d227f40f1b9b".into()),
+        });
         self.push(Event::StepSucceeded { rollout, step: 1, revision, slots: wanted, running: [(to, 3)].into() });
         self.push(Event::RolloutFinished { rollout, outcome: Outcome::Succeeded });
     }

@@ -52,3 +52,4 @@ pub mod iac;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod store;

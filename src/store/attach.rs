@@ -227,7 +227,10 @@ impl Shared {
         self.lease.close();
         if path.exists() {
             let kept = set_aside(&path)?;
-            self.note(format!("the index could not be used ({why}); it was moved to {} and built again from the journal", name(&kept)));
+            self.note(format!(
+                "the index could not be used ({why}); it was moved to {} and built again from the journal",
+                name(&kept)
+            ));
         } else if walked.good.seq > Seq(1) {
             self.note("the index was missing; it was built again from the journal".to_owned());
         }
@@ -279,7 +282,12 @@ impl Trouble {
 }
 
 /// Folds the journal's entries after `from` into the index, some at a time. `each` hears how far it is, in bytes.
-pub(super) fn catch_up(index: &Index, journal: &Journal, from: &Position, each: &mut dyn FnMut(u64)) -> Result<Walked, Trouble> {
+pub(super) fn catch_up(
+    index: &Index,
+    journal: &Journal,
+    from: &Position,
+    each: &mut dyn FnMut(u64),
+) -> Result<Walked, Trouble> {
     let mut batch = Batch::after(index, from.head())?;
     let mut last = from.clone();
     let walked = journal.walk(from, journal.len()?, &mut |entry, place| {

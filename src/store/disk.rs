@@ -46,7 +46,8 @@ pub fn create(dir: &Path, id: Uuid, at: Timestamp, by: &Actor) -> Result<DiskSto
     let shared = Shared::new(dir, Duration::from_secs(10));
     let start = Position::start();
     let impossible = |why: String| StoreError::Illegal(IllegalEntry::Impossible { seq: Seq(1), why });
-    let entry = Entry::seal(Seq(1), at, by, &Event::LedgerCreated { id }, &start.hash).map_err(|error| impossible(error.to_string()))?;
+    let entry = Entry::seal(Seq(1), at, by, &Event::LedgerCreated { id }, &start.hash)
+        .map_err(|error| impossible(error.to_string()))?;
     shared.begin(|out| writeln!(out, "{}", entry.line()).map_err(io("write", dir)))?;
     Ok(DiskStore { shared })
 }
@@ -100,7 +101,13 @@ impl LedgerStore for DiskStore {
 
 impl Shared {
     pub fn new(dir: &Path, wait: Duration) -> Self {
-        Self { dir: dir.to_path_buf(), wait, lease: Arc::default(), notices: Mutex::default(), proved: Mutex::default() }
+        Self {
+            dir: dir.to_path_buf(),
+            wait,
+            lease: Arc::default(),
+            notices: Mutex::default(),
+            proved: Mutex::default(),
+        }
     }
 
     pub fn exists(&self) -> bool {
@@ -145,7 +152,14 @@ impl Shared {
         Ok(attached)
     }
 
-    fn commit(&self, attached: &Attached, base: Option<Seq>, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError> {
+    fn commit(
+        &self,
+        attached: &Attached,
+        base: Option<Seq>,
+        at: Timestamp,
+        by: &Actor,
+        events: &[Event],
+    ) -> Result<Vec<Entry>, StoreError> {
         let head = attached.end.head();
         if let Some(base) = base.filter(|base| *base != head.seq) {
             return Err(StoreError::Moved { base, head });
@@ -208,7 +222,8 @@ impl Reading<'_> {
         if let Some(folded) = self.folded.get() {
             return Ok(folded);
         }
-        let journal = Journal::open(&self.shared.dir, false)?.ok_or_else(|| StoreError::Missing { dir: self.shared.dir.clone() })?;
+        let journal = Journal::open(&self.shared.dir, false)?
+            .ok_or_else(|| StoreError::Missing { dir: self.shared.dir.clone() })?;
         let folded = Folded::read(journal)?;
         Ok(self.folded.get_or_init(|| folded))
     }

@@ -32,7 +32,11 @@ impl Folded {
             Ok(())
         })?;
         if let End::Damaged { what } = walked.end {
-            return Err(StoreError::Damaged { what, file: journal.path().to_path_buf(), offset: Some(walked.good.offset) });
+            return Err(StoreError::Damaged {
+                what,
+                file: journal.path().to_path_buf(),
+                offset: Some(walked.good.offset),
+            });
         }
         Ok(Self { records, begins, journal, end: walked.good, tail: walked.end })
     }
@@ -65,9 +69,11 @@ impl Records for Folded {
 pub(super) fn impossible(journal: &Journal, before: &Position, error: IllegalEntry) -> StoreError {
     match error {
         IllegalEntry::View { source, .. } => StoreError::View(source),
-        IllegalEntry::Impossible { .. } | IllegalEntry::Newer { .. } => {
-            StoreError::Damaged { what: format!("{error}"), file: journal.path().to_path_buf(), offset: Some(before.offset) }
-        }
+        IllegalEntry::Impossible { .. } | IllegalEntry::Newer { .. } => StoreError::Damaged {
+            what: format!("{error}"),
+            file: journal.path().to_path_buf(),
+            offset: Some(before.offset),
+        },
     }
 }
 

@@ -115,7 +115,10 @@ impl Index {
 
     fn text(&self, bytes: &[u8]) -> Result<String, ViewError> {
         String::from_utf8(bytes.to_vec()).map_err(|error| {
-            let damaged = ViewError::Damaged { key: String::from_utf8_lossy(bytes).chars().take(80).collect(), why: error.to_string() };
+            let damaged = ViewError::Damaged {
+                key: String::from_utf8_lossy(bytes).chars().take(80).collect(),
+                why: error.to_string(),
+            };
             *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(damaged.to_string());
             damaged
         })
@@ -168,7 +171,9 @@ fn open_once(path: &Path) -> Result<Db, OpenError> {
         Ok(Ok(Ok(db))) => Ok(db),
         Ok(Ok(Err(error))) => Err(classify(&error)),
         Ok(Err(panic)) => Err(OpenError::Broken(panic)),
-        Err(RecvTimeoutError::Timeout) => Err(OpenError::Broken(format!("it did not open within {} s", OPEN_LIMIT.as_secs()))),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(OpenError::Broken(format!("it did not open within {} s", OPEN_LIMIT.as_secs())))
+        }
         Err(RecvTimeoutError::Disconnected) => Err(OpenError::Broken("opening it was given up".to_owned())),
     }
 }
@@ -176,9 +181,10 @@ fn open_once(path: &Path) -> Result<Db, OpenError> {
 fn classify(error: &sled::Error) -> OpenError {
     let sled::Error::Io(io) = error else { return OpenError::Broken(error.to_string()) };
     match io.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            OpenError::Unavailable(io.to_string())
-        }
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded => OpenError::Unavailable(io.to_string()),
         _ if io.to_string().contains("could not acquire lock") => OpenError::Busy,
         _ => OpenError::Broken(io.to_string()),
     }
@@ -204,7 +210,8 @@ fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     let result = catch_unwind(AssertUnwindSafe(act));
     QUIET.set(outer);
     result.map_err(|panic| {
-        let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let words =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         format!("reading it failed: {}", words.unwrap_or("for an unknown reason").lines().next().unwrap_or_default())
     })
 }

@@ -94,7 +94,12 @@ impl Journal {
 
     /// The raw lines in a run of bytes, each with the offset it begins at and without its line's end.
     pub fn lines(&self, from: u64, to: u64) -> Lines<'_> {
-        Lines { reader: BufReader::with_capacity(1 << 16, self.bytes(from, to)), path: &self.path, at: from, line: Vec::new() }
+        Lines {
+            reader: BufReader::with_capacity(1 << 16, self.bytes(from, to)),
+            path: &self.path,
+            at: from,
+            line: Vec::new(),
+        }
     }
 
     /// Walks the chain from a place that is known to be good, proving each entry, up to byte `to`.
@@ -108,7 +113,8 @@ impl Journal {
                     each(entry, &good)?;
                 }
                 Err(what) => {
-                    let end = if any_entry_after(&mut lines, good.seq)? { End::Damaged { what } } else { End::Torn { what } };
+                    let end =
+                        if any_entry_after(&mut lines, good.seq)? { End::Damaged { what } } else { End::Torn { what } };
                     return Ok(Walked { good, end });
                 }
             }
@@ -139,7 +145,10 @@ impl Journal {
             return Ok(*place == Position::start());
         }
         let Some(line) = self.line_before(place.offset)? else { return Ok(false) };
-        Ok(std::str::from_utf8(&line).ok().and_then(|line| Entry::parse(line).ok()).is_some_and(|entry| entry.seq == place.seq && entry.hash == place.hash))
+        Ok(std::str::from_utf8(&line)
+            .ok()
+            .and_then(|line| Entry::parse(line).ok())
+            .is_some_and(|entry| entry.seq == place.seq && entry.hash == place.hash))
     }
 
     /// The line that ends at `end`, without its line's end; `None` if no line ends there.

@@ -18,7 +18,13 @@ impl Lock {
     /// Waits at most `wait`, then says who has it.
     pub fn take(dir: &Path, wait: Duration) -> Result<Self, StoreError> {
         let path = dir.join("lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open", &path))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io("open", &path))?;
         let began = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
@@ -26,7 +32,11 @@ impl Lock {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) if began.elapsed() >= wait => {
-                    return Err(StoreError::Busy { dir: dir.to_path_buf(), holder: holder(&file), waited: began.elapsed() });
+                    return Err(StoreError::Busy {
+                        dir: dir.to_path_buf(),
+                        holder: holder(&file),
+                        waited: began.elapsed(),
+                    });
                 }
                 Err(TryLockError::WouldBlock) => sleep(pause),
             }
@@ -42,7 +52,10 @@ fn record(file: &File) {
     let mut words = std::env::args();
     let program = words.next().unwrap_or_default();
     let program = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let verbs: Vec<String> = words.take_while(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase())).take(2).collect();
+    let verbs: Vec<String> = words
+        .take_while(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+        .take(2)
+        .collect();
     let text = format!("process {} ({program} {})", std::process::id(), verbs.join(" "));
     // Padded to one length, so that one write replaces a longer word; the word is a courtesy, its loss no error.
     let text = format!("{text:<200.200}\n");

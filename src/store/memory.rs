@@ -82,7 +82,11 @@ impl Records for Kept {
         self.records.read(key)
     }
 
-    fn range(&self, span: &super::records::Span, limit: usize) -> Result<Vec<(String, String)>, crate::model::ViewError> {
+    fn range(
+        &self,
+        span: &super::records::Span,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, crate::model::ViewError> {
         Records::range(&self.records, span, limit)
     }
 }

@@ -57,7 +57,9 @@ pub enum StoreError {
     Moved { base: Seq, head: Head },
     #[error("the ledger in {} is in use by {} (waited {} ms)", dir.display(), holder.as_deref().unwrap_or("another process"), waited.as_millis())]
     Busy { dir: PathBuf, holder: Option<String>, waited: Duration },
-    #[error("entry {seq} was written by a newer imgctl (format {version}): this one can read the ledger, but not write to it")]
+    #[error(
+        "entry {seq} was written by a newer imgctl (format {version}): this one can read the ledger, but not write to it"
+    )]
     Newer { seq: Seq, version: u32 },
     #[error("no ledger in {}; create one: imgctl init", dir.display())]
     Missing { dir: PathBuf },

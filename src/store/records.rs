@@ -1,7 +1,9 @@
 //! The keyed records of a ledger, wherever they are kept: one layout of keys, one view over them, one batch of changes.
 
 use super::{NewerEntry, StoreError};
-use crate::model::{Actor, Digest, Entry, Event, FORMAT, Head, IllegalEntry, LedgerView, Order, Seq, Table, ViewError, transition};
+use crate::model::{
+    Actor, Digest, Entry, Event, FORMAT, Head, IllegalEntry, LedgerView, Order, Seq, Table, ViewError, transition,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,7 +130,9 @@ impl Span {
 
     /// Whether no key can be in it; maps refuse to be asked for such a range.
     pub fn is_empty(&self) -> bool {
-        let (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) = (&self.from, &self.to) else {
+        let (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) =
+            (&self.from, &self.to)
+        else {
             return false;
         };
         from >= to
@@ -150,7 +154,14 @@ impl<R: Records> LedgerView for View<R> {
         self.records.read(&record_key(table, key))
     }
 
-    fn scan(&self, table: Table, prefix: &str, order: Order, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        order: Order,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ViewError> {
         let mut rows = self.records.range(&Span::new(table, prefix, order, after), limit)?;
         for (key, _) in &mut rows {
             key.remove(0);
@@ -201,7 +212,8 @@ impl<'a> Batch<'a> {
         }
         if self.newer.is_none() {
             let changes = transition(&View { records: &*self, head: self.head.clone() }, entry)?;
-            self.changes.extend(changes.into_iter().map(|change| (record_key(change.table, &change.key), change.value)));
+            self.changes
+                .extend(changes.into_iter().map(|change| (record_key(change.table, &change.key), change.value)));
         }
         self.changes.insert(entry_key(entry.seq), Some(entry.line().to_owned()));
         self.head = Head { seq: entry.seq, hash: entry.hash.clone() };
@@ -217,7 +229,8 @@ impl<'a> Batch<'a> {
         for event in events {
             let seq = self.head.seq.next();
             let impossible = |why: String| StoreError::Illegal(IllegalEntry::Impossible { seq, why });
-            let entry = Entry::seal(seq, at, by, event, &self.head.hash).map_err(|error| impossible(error.to_string()))?;
+            let entry =
+                Entry::seal(seq, at, by, event, &self.head.hash).map_err(|error| impossible(error.to_string()))?;
             if entry.is_newer() {
                 return Err(impossible("an event that this imgctl does not know cannot be written by it".to_owned()));
             }
@@ -250,7 +263,8 @@ impl Records for Batch<'_> {
         }
         let changed: Vec<_> = self.changes.range::<String, _>((span.from.clone(), span.to.clone())).collect();
         // Each changed key hides at most one row of the base.
-        let mut rows: BTreeMap<String, String> = self.base.range(span, limit.saturating_add(changed.len()))?.into_iter().collect();
+        let mut rows: BTreeMap<String, String> =
+            self.base.range(span, limit.saturating_add(changed.len()))?.into_iter().collect();
         for (key, value) in changed {
             match value {
                 Some(value) => drop(rows.insert(key.clone(), value.clone())),
