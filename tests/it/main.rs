@@ -3,4 +3,5 @@
 
 mod conformance;
 mod flows;
+mod scenarios;
 mod support;

@@ -47,11 +47,20 @@ impl Lab {
 
     /// Asks the control endpoint; fails the test when it refuses.
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        request(self.endpoint(), "POST", path, Some(body))
+        request(self.endpoint(), "POST", &format!("/_lab/{path}"), Some(body))
     }
 
     pub fn get(&self, path: &str) -> Value {
-        request(self.endpoint(), "GET", path, None)
+        request(self.endpoint(), "GET", &format!("/_lab/{path}"), None)
+    }
+
+    pub fn delete(&self, path: &str) -> Value {
+        request(self.endpoint(), "DELETE", &format!("/_lab/{path}"), None)
+    }
+
+    /// The proxy in front of the registry behaves again.
+    pub fn clear_registry_faults(&self) -> Value {
+        request(&self.env["IMGCTL_LAB_REGISTRY_FAULTS"], "DELETE", "/_faults", None)
     }
 
     /// A new AMI; `more` adds fields of the control endpoint.
@@ -82,7 +91,7 @@ fn request(endpoint: &str, method: &str, path: &str, body: Option<&Value>) -> Va
     let mut stream = TcpStream::connect(host).unwrap();
     let body = body.map(Value::to_string).unwrap_or_default();
     let head = format!(
-        "{method} /_lab/{path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -2,6 +2,7 @@
 
 pub mod lab;
 pub mod ledger;
+pub mod scenario;
 pub mod stage;
 
 /// AWS clients that talk to the lab.
