@@ -3,5 +3,7 @@
 
 mod conformance;
 mod flows;
+mod recovery;
 mod scenarios;
 mod support;
+mod terraform;

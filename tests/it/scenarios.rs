@@ -15,9 +15,7 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! {
-    the_usage_is_shown_for_a_wrong_word
-}
+scenarios! {}
 
 /// The file's name without its ending.
 fn file(title: &str) -> String {

@@ -1,8 +1,10 @@
 //! What the tests share: a running lab.
 
+pub mod desk;
 pub mod lab;
 pub mod ledger;
 pub mod scenario;
+pub mod skipped;
 pub mod stage;
 
 /// AWS clients that talk to the lab.

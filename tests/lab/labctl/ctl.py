@@ -93,6 +93,13 @@ def cmd_show(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region"))))
 
 
+def cmd_runs(lab: Lab, o: argparse.Namespace) -> None:
+    group = lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region")))
+    counts = collections.Counter((i["ami"], i["version"], i["lifecycle"], i["health"]) for i in group["instances"])
+    for (ami, version, lifecycle, health), count in sorted(counts.items()):
+        print(f"{count} x {ami}, template version {version}, {lifecycle}, {health}")
+
+
 def cmd_watch(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "group/watch", fields(o, "name", "region")))
 
@@ -221,6 +228,7 @@ def _aws_commands(add: Any) -> None:
 
 def _steer_commands(add: Any) -> None:
     for name, act, text in (("show", cmd_show, "what a group really runs"),
+                            ("runs", cmd_runs, "the images its instances run, one line each"),
                             ("watch", cmd_watch, "start counting a group's lowest healthy capacity")):
         parser = add(name, act, text)
         parser.add_argument("name")

@@ -113,7 +113,8 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        let names = ["IMGCTL_LAB_REGISTRY", "IMGCTL_LAB_REGISTRY_AUTH", "IMGCTL_LAB_REGISTRY_FAULTS", "AWS_ENDPOINT_URL"];
+        let names =
+            ["IMGCTL_LAB_REGISTRY", "IMGCTL_LAB_REGISTRY_AUTH", "IMGCTL_LAB_REGISTRY_FAULTS", "AWS_ENDPOINT_URL"];
         let lab = names.iter().zip(50001..).map(|(name, port)| ((*name).to_owned(), format!("127.0.0.1:{port}")));
         Redactor::new(&lab.collect(), Path::new("/tmp/x/work"))
     }

@@ -1,12 +1,14 @@
 //! One session: a folder and a ledger of its own, commands run one after the other, output made repeatable.
 
 use super::redact::Redactor;
+use crate::support::desk::hermetic;
 use crate::support::lab::{Lab, imgctl, lab, root, scratch};
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Longer than any rollout takes in the lab; a command that hangs must not hang the run.
@@ -75,12 +77,9 @@ impl Session {
     /// Output goes to files, so that a process left in the background does not keep a pipe open.
     fn command(&self, input: &str, out: &Path, err: &Path) -> Command {
         let bin = self.folder.path().join("bin");
-        let mut command = Command::new("timeout");
+        let mut command = hermetic(OsStr::new("timeout"), self.lab, &self.folder.path().join("work"));
         command.args(["--kill-after=5", TIME_LIMIT, "bash", "-c", input]);
-        command.current_dir(self.folder.path().join("work")).env_clear().envs(&self.lab.env);
         command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
-        command.envs([("USER", "ada"), ("TZ", "UTC"), ("NO_COLOR", "1"), ("COLUMNS", "100"), ("LC_ALL", "C.UTF-8")]);
-        command.stdin(Stdio::null());
         command.stdout(fs::File::create(out).unwrap()).stderr(fs::File::create(err).unwrap());
         command
     }
