@@ -10,6 +10,9 @@
 //! \# a line that would read as one of the others
 //! [exit 3]                              last; left out when it is 0
 //! ```
+//!
+//! Beside `imgctl` there are three words: `lab` (`tests/lab/ctl`), `channel NAME/ENV GROUP…` (the groups follow it) and
+//! `as-owner COMMAND…` (without root's right to write anywhere). Groups of one lab have names of their own.
 
 use std::fmt;
 

@@ -17,6 +17,18 @@ const TIME_LIMIT: &str = "180";
 /// These change the lab for everybody in it.
 const FOR_AN_OWN_LAB: [&str; 5] = ["fault", "latency", "time-scale", "reset", "registry-fault"];
 
+/// `channel NAME/ENV GROUP…`: into the config, these Auto Scaling groups follow that channel.
+const CHANNEL: &str = r#"name=${1%/*} environment=${1#*/}; shift
+for group; do
+  printf '\n[[channels.%s.%s.targets]]\nid = "%s"\n' "$name" "$environment" "$group"
+  printf 'kind = "asg"\nname = "%s"\nregion = "eu-west-1"\npoll_interval = "100ms"\n' "$group"
+done >> imgctl.toml"#;
+
+/// `as-owner COMMAND…`: with the rights of the files' owner; root's reach everywhere.
+const AS_OWNER: &str = r#"caps=-dac_override,-dac_read_search
+if [ "$(id -u)" != 0 ]; then exec "$@"; fi
+exec setpriv --bounding-set="$caps" --inh-caps="$caps" "$@""#;
+
 pub struct Session {
     lab: &'static Lab,
     folder: tempfile::TempDir,
@@ -43,14 +55,16 @@ impl Session {
         session
     }
 
-    /// `imgctl` and `lab` on the PATH, and nothing else of ours.
+    /// `imgctl` on the PATH, and three words that only sessions have.
     fn provide_commands(&self) {
         let bin = self.folder.path().join("bin");
         fs::create_dir(&bin).unwrap();
         symlink(imgctl(), bin.join("imgctl")).unwrap();
-        let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", root().join("tests/lab/ctl").display());
-        fs::write(bin.join("lab"), script).unwrap();
-        fs::set_permissions(bin.join("lab"), fs::Permissions::from_mode(0o755)).unwrap();
+        let lab = format!("exec '{}' \"$@\"", root().join("tests/lab/ctl").display());
+        for (name, script) in [("lab", lab.as_str()), ("channel", CHANNEL), ("as-owner", AS_OWNER)] {
+            fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     pub fn run(&mut self, recorded: &str) -> Seen {
