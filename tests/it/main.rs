@@ -3,7 +3,5 @@
 
 mod conformance;
 mod flows;
-mod recovery;
 mod scenarios;
 mod support;
-mod terraform;

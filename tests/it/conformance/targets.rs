@@ -2,7 +2,6 @@
 
 use crate::support::lab::lab;
 use imgctl::model::{ImageKey, ImageRef, Motion, Seq, SlotChange, SlotImage, Step, TargetId};
-use imgctl::provider::aws::Aws;
 use imgctl::provider::target::asg::{AsgFleet, AsgSpec};
 use imgctl::provider::target::asg_settings::AsgSettings;
 use imgctl::provider::target::{Deployed, Depth, Fleet, Order, Target, TargetError};

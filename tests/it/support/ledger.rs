@@ -1,7 +1,7 @@
 //! A ledger in memory that can die: after a number of writes every further one fails, as if the process had been killed.
 
 use imgctl::model::{Actor, Change, Digest, Entry, Event, Head, LedgerView, Order, Seq, Table, ViewError, transition};
-use imgctl::store::{LedgerStore, StoreError};
+use imgctl::store::{LedgerStore, NewerEntry, StoreError};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -79,6 +79,10 @@ fn rand_id() -> u128 {
 }
 
 impl LedgerStore for Mortal {
+    fn newer(&self) -> Result<Option<NewerEntry>, StoreError> {
+        Ok(None)
+    }
+
     fn view(&self) -> Result<Box<dyn LedgerView + '_>, StoreError> {
         Ok(Box::new(self.snapshot()))
     }
