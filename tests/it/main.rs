@@ -4,4 +4,5 @@
 mod conformance;
 mod flows;
 mod scenarios;
+mod sources;
 mod support;

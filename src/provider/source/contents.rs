@@ -175,3 +175,107 @@ fn provenance(read: &[PlatformRead], index: &BTreeMap<String, String>, notes: &m
 pub(super) fn not_an_image(object: &str, why: String) -> SourceError {
     SourceError::NotAnImage { object: object.to_owned(), why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::{OCI_INDEX, OCI_MANIFEST};
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Blobs by digest, in memory.
+    #[derive(Default)]
+    struct Shelf(BTreeMap<Digest, Vec<u8>>);
+
+    #[async_trait::async_trait]
+    impl Contents for Shelf {
+        fn named(&self, digest: &Digest) -> String {
+            format!("shelf@{}", digest.short())
+        }
+
+        async fn bytes(&self, descriptor: &Descriptor, _is_manifest: bool) -> Result<Vec<u8>, SourceError> {
+            Ok(self.0[&descriptor.digest].clone())
+        }
+    }
+
+    impl Shelf {
+        fn put(&mut self, value: &Value) -> (Digest, usize) {
+            let bytes = value.to_string().into_bytes();
+            let (digest, size) = (Digest::of(&bytes), bytes.len());
+            self.0.insert(digest.clone(), bytes);
+            (digest, size)
+        }
+
+        /// An image's entry in an index, with its manifest and config on the shelf.
+        fn image(&mut self, arch: &str, labels: &Value) -> Value {
+            let (config, size) = self.put(&json!({"os": "linux", "architecture": arch, "config": {"Labels": labels}}));
+            let (digest, size) = self.put(&json!({"schemaVersion": 2, "config": {"digest": config, "size": size}}));
+            json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "platform": {"os": "linux", "architecture": arch}})
+        }
+
+        async fn describe(&mut self, index: &Value) -> Result<Described, SourceError> {
+            let (digest, _) = self.put(index);
+            let bytes = self.0[&digest].clone();
+            let repository = "registry.example.com/web".parse().unwrap();
+            describe(Root { repository, tag: None, digest, bytes, announced: None }, self).await
+        }
+    }
+
+    fn index(manifests: &[Value]) -> Value {
+        json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests, "annotations": {"org.opencontainers.image.source": "https://example.com"}})
+    }
+
+    #[tokio::test]
+    async fn what_lies_beside_the_images_is_left_out_and_said() {
+        let mut shelf = Shelf::default();
+        let image = shelf.image(
+            "amd64",
+            &json!({"org.opencontainers.image.revision": "abc", "org.opencontainers.image.version": "1.4"}),
+        );
+        let other = shelf.image("amd64", &json!({"x": "y"}));
+        let attestation = json!({"digest": Digest::of(b"a"), "platform": {"os": "unknown", "architecture": "unknown"}});
+        let nested = json!({"digest": Digest::of(b"n"), "mediaType": OCI_INDEX});
+        let read = shelf.describe(&index(&[image, attestation, nested, other])).await.unwrap();
+        let [Artifact::Oci(oci)] = &read.artifacts[..] else { panic!("{read:?}") };
+        assert_eq!(oci.platforms.keys().collect::<Vec<_>>(), ["linux/amd64"]);
+        let said = read.notes.join("; ");
+        assert!(
+            said.contains("1 attestation") && said.contains("the index") && said.contains("has linux/amd64 twice"),
+            "{said}"
+        );
+        assert_eq!(read.provenance.commit.as_deref(), Some("abc"));
+        assert_eq!(
+            read.provenance.source_url.as_deref(),
+            Some("https://example.com"),
+            "the index's own word, where no platform says one"
+        );
+        assert_eq!(read.provenance.labels["org.opencontainers.image.version"], "1.4");
+    }
+
+    #[tokio::test]
+    async fn platforms_that_disagree_say_nothing() {
+        let mut shelf = Shelf::default();
+        let key = "org.opencontainers.image.revision";
+        let entries = [shelf.image("amd64", &json!({key: "abc"})), shelf.image("arm64", &json!({key: "def"}))];
+        let read = shelf.describe(&index(&entries)).await.unwrap();
+        assert_eq!(
+            (read.provenance.commit, read.notes),
+            (None, vec![format!("its platforms disagree on {key}: abc, def")])
+        );
+    }
+
+    #[tokio::test]
+    async fn an_index_without_images_is_no_image() {
+        let read = Shelf::default().describe(&index(&[])).await.unwrap_err();
+        assert!(read.to_string().ends_with("its index names no platform's image"), "{read}");
+        let huge = json!({"mediaType": OCI_MANIFEST, "digest": Digest::of(b"h"), "size": LARGEST + 1});
+        let read = Shelf::default().describe(&index(&[huge])).await.unwrap_err();
+        assert!(read.to_string().contains("the limit is"), "{read}");
+    }
+
+    #[test]
+    fn both_algorithms_of_the_specification_are_checked() {
+        let long: Digest = format!("sha512:{}", hex::encode(Sha512::digest(b"x"))).parse().unwrap();
+        assert!(matches(b"x", &long).is_ok() && matches(b"y", &long).is_err());
+        assert_eq!(matches(b"x", &Digest::of(b"y")), Err(Digest::of(b"x")));
+    }
+}

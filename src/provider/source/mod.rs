@@ -189,6 +189,17 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn an_ami_needs_a_region_from_somewhere() {
+        let aws = Arc::new(Aws::from_config(aws_config::SdkConfig::builder().build()));
+        let registries = Arc::new(RegistrySource::new(RegistrySettings::default(), Patience::default()));
+        let error = Sources::new(aws, registries).resolve(&["ami-11111111".parse().unwrap()]).await.unwrap_err();
+        assert!(
+            matches!(&error, SourceError::NoRegion { .. }) && error.hint().unwrap().starts_with("ami-11111111@"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn what_was_said_first_stays() {
         let says = |commit: &str| Described {

@@ -100,16 +100,11 @@ impl RegistrySource {
         Ok(Place { door, repository: repository.clone(), path })
     }
 
-    /// What `tag` points to: the bytes decide, and every word of the registry about them must agree, before and after.
+    /// What `tag` points to: the bytes decide, and every word of the registry about them must agree, until the end.
     pub async fn resolve_tag(&self, repository: &Repository, tag: &str) -> Result<Described, SourceError> {
         let place = self.place(repository).await?;
-        let before = place.head(tag).await?;
         let (bytes, announced) = place.get(tag).await?;
         let digest = Digest::of(&bytes);
-        let object = place.named_tag(tag);
-        if let Some(before) = before.filter(|before| matches(&bytes, before).is_err()) {
-            return Err(RegistryError::Moved { object, before, after: digest }.into());
-        }
         let root = Root {
             repository: repository.clone(),
             tag: Some(tag.to_owned()),
@@ -120,7 +115,7 @@ impl RegistrySource {
         let described = describe(root, &place).await?;
         match place.head(tag).await? {
             Some(after) if matches(&bytes, &after).is_err() => {
-                Err(RegistryError::Moved { object, before: digest, after }.into())
+                Err(RegistryError::Moved { object: place.named_tag(tag), before: digest, after }.into())
             }
             _ => Ok(described),
         }

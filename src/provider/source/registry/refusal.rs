@@ -21,7 +21,7 @@ pub enum RegistryError {
     /// `tried` says where the credentials came from, never what they are.
     #[error("{object}: registry {host} wants other credentials; tried {tried}")]
     Unauthorized { host: String, object: String, tried: String },
-    #[error("{object}: registry {host} denies it to {tried}: {message}")]
+    #[error("{object}: registry {host} denies it: {message}; tried {tried}")]
     Denied { host: String, object: String, tried: String, message: String },
     #[error("{object} is not there: registry {host} knows no such repository")]
     NoRepository { host: String, object: String },

@@ -27,31 +27,32 @@ impl RegistrySource {
         tag: &str,
     ) -> Result<TagMove, RegistryError> {
         let place = self.place(repository).await?;
-        let from = match place.head(tag).await {
-            Ok(found) => found,
-            Err(error) if error.is_gone() => None,
-            Err(error) => return Err(error),
-        };
+        let from = place.now(tag).await?;
         if from.as_ref() == Some(digest) {
             return Ok(TagMove::Already);
         }
         let (bytes, announced) = place.get(digest.as_str()).await?;
         place.check(digest.as_str(), &bytes, digest)?;
         place.put(tag, bytes.clone(), announced.as_deref()).await?;
-        let found = place.head(tag).await?;
-        // A registry that names no digest is asked for the bytes.
-        let found = match found {
-            Some(found) => found,
-            None => Digest::of(&place.get(tag).await?.0),
-        };
-        if super::matches(&bytes, &found).is_err() {
-            return Err(RegistryError::NotTaken { object: place.named_tag(tag), found: Some(found) });
+        let found = place.now(tag).await?;
+        if found.as_ref().is_none_or(|found| super::matches(&bytes, found).is_err()) {
+            return Err(RegistryError::NotTaken { object: place.named_tag(tag), found });
         }
         Ok(TagMove::Moved { from })
     }
 }
 
 impl Place {
+    /// Where a tag points now. A registry that names no digest is asked for the bytes.
+    async fn now(&self, tag: &str) -> Result<Option<Digest>, RegistryError> {
+        match self.head(tag).await {
+            Ok(None) => Ok(Some(Digest::of(&self.get(tag).await?.0))),
+            Ok(found) => Ok(found),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn put(&self, tag: &str, bytes: Vec<u8>, announced: Option<&str>) -> Result<(), RegistryError> {
         let object = self.named_tag(tag);
         let host = self.door.host.as_str();
