@@ -124,7 +124,7 @@ impl AwsError {
             }
             Self::RejectedCredentials { .. } => "check which credentials are used: aws sts get-caller-identity",
             Self::Denied { call, .. } => {
-                return format!("allow {} to this role (terraform/iam has the least rights imgctl needs)", call.action);
+                return format!("allow {} to this identity: aws sts get-caller-identity says which it is", call.action);
             }
             Self::Throttled { .. } => "wait a minute, then run the same command again",
             Self::NotFound { .. } => "check the id, the region and the account: aws sts get-caller-identity",
