@@ -1,7 +1,7 @@
 //! Apply: carry out steps side by side, each with its precondition, each result written before the next is begun.
 
 use super::follow::{self, End};
-use super::run::{NOT_BEGUN, Remains, StepEnd, StepReport};
+use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport};
 use super::{Ctx, FlowError, StepNews};
 use crate::model::{Event, ImageRef, Lookup, Rollout, Seq, Step};
 use crate::plan::resume::Left;
@@ -92,7 +92,7 @@ impl Run<'_> {
             }
         };
         if !self.wait {
-            return Ok(StepEnd::Left { why: "ordered, and not waited for".to_owned() });
+            return Ok(StepEnd::Left { why: NOT_WAITED_FOR.to_owned() });
         }
         let end = follow::to_the_end(self.ctx, target, step, deployment.as_deref()).await;
         self.write(step, end)

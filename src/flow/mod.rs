@@ -3,17 +3,22 @@
 pub mod abort;
 mod apply;
 mod drift;
+mod exact;
 mod follow;
 mod load;
 pub mod observe;
+pub mod record;
 mod resume;
 mod run;
+pub mod scan;
+pub mod tag;
 
 pub use abort::abort;
 pub use drift::{drift, read_code};
+pub use exact::recorded_revisions;
 pub use load::load;
 pub use resume::resume;
-pub use run::{Ending, Intent, Remains, StepEnd, StepReport, plan, remains, run};
+pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, plan, remains, run};
 
 use crate::iac::IacError;
 use crate::model::lookup::LookupError;

@@ -1,6 +1,7 @@
 //! Run: claim a plan in the ledger, have it carried out, write how it ended, and bring back what failed.
 
 use super::apply::{Work, apply};
+use super::exact::note_differences;
 use super::load::load;
 use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
@@ -74,7 +75,9 @@ pub async fn plan(ctx: &Ctx<'_>, intent: &Intent) -> Result<Plan, FlowError> {
         }
         Intent::Rollback { channel, back } => {
             let snapshot = load(ctx, channel, back.to.as_ref()).await?;
-            Ok(plan::rollback(&snapshot, back))
+            let mut plan = plan::rollback(&snapshot, back);
+            note_differences(ctx, &mut plan).await;
+            Ok(plan)
         }
     }
 }
@@ -220,6 +223,9 @@ pub fn remains(reports: &[StepReport]) -> Remains {
         Some(_) => Remains::Changed,
     }
 }
+
+/// What is said of a step that was ordered, and left to itself because that was asked for.
+pub const NOT_WAITED_FOR: &str = "ordered, and not waited for";
 
 /// What is said of a step that was never begun because another one failed.
 pub(super) const NOT_BEGUN: &str = "not begun: another target failed before it";

@@ -1,6 +1,6 @@
 //! What a scan calls an image that it finds: patterns over what the image says of itself.
 
-use crate::model::{AmiArtifact, ImageKey, ParseError};
+use crate::model::{AmiArtifact, ImageKey, OciArtifact, ParseError};
 use std::str::FromStr;
 
 /// A pattern such as `web-{tag:Team|ami-name}`: text, and fields in braces with alternatives in order of preference.
@@ -111,6 +111,16 @@ impl Naming {
         let version = self.version.fill(ami).ok_or("it has none of the values that the version's pattern asks for")?;
         let name = fit(&name.to_lowercase(), "._-").parse().map_err(|error: ParseError| error.to_string())?;
         Ok(ImageKey { name, version: fit(&version, "._-+").parse().map_err(|error: ParseError| error.to_string())? })
+    }
+}
+
+impl Naming {
+    /// A container image is called after its repository's last word and the tag that it was found by.
+    pub fn name_tag(oci: &OciArtifact) -> Result<ImageKey, String> {
+        let word = oci.repository.path().rsplit('/').next().unwrap_or_default();
+        let tag = oci.tag.as_deref().ok_or("it was not found by a tag")?;
+        let name = fit(word, "._-").parse().map_err(|error: ParseError| error.to_string())?;
+        Ok(ImageKey { name, version: fit(tag, "._-+").parse().map_err(|error: ParseError| error.to_string())? })
     }
 }
 

@@ -4,6 +4,7 @@ pub mod ami;
 mod contents;
 mod failure;
 mod layout;
+pub mod listing;
 mod manifest;
 mod packer;
 pub mod registry;

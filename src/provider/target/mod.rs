@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub mod asg;
 pub mod asg_settings;
+pub mod spec;
 
 /// Why a target could not be observed or moved.
 #[derive(Debug, Clone, thiserror::Error)]

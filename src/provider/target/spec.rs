@@ -1,8 +1,12 @@
 //! A target as the config names it, before anything is asked of the cloud.
 
+use super::Fleet;
+use super::asg::{AsgFleet, AsgSpec};
 use super::asg_settings::{self, AsgSettings};
 use crate::model::{Channel, Region, TargetId};
+use crate::provider::aws::Aws;
 use crate::provider::section::Section;
+use std::sync::Arc;
 
 /// One target of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,3 +40,20 @@ pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
 /// Every kind of target, with the reader of its settings.
 pub const KINDS: &[(&str, Reader)] =
     &[(asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg))];
+
+/// Every target, ready to be asked. Sends nothing.
+///
+/// # Errors
+/// The first target that has no region, where none is configured either.
+pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, TargetId> {
+    let mut groups = Vec::new();
+    for TargetSpec { id, region, settings, .. } in specs {
+        let Some(region) = region.or_else(|| aws.region().cloned()) else { return Err(id) };
+        match settings {
+            TargetSettings::Asg(settings) => {
+                groups.push(AsgSpec { id, region, group: settings.name.clone(), settings });
+            }
+        }
+    }
+    Ok(Box::new(AsgFleet::new(groups, aws)))
+}
