@@ -48,6 +48,7 @@
 //!    Terraform a plan that moves the group again.
 //! 7. *Enums for facts, trait objects for doers.* A new fact breaks every match; a new target breaks none.
 
+pub mod cli;
 pub mod flow;
 pub mod iac;
 pub mod model;

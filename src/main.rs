@@ -1,1 +1,5 @@
-fn main() {}
+//! imgctl: parse, run, exit with a code.
+
+fn main() -> std::process::ExitCode {
+    imgctl::cli::main()
+}

@@ -115,6 +115,11 @@ impl Surroundings {
         candidates.into_iter().find(|candidate| candidate.is_file())
     }
 
+    /// Where a new config is written: the file asked for, else here.
+    pub fn new_config(&self) -> PathBuf {
+        self.working_directory.join(self.config.as_deref().unwrap_or(Path::new(FILE_NAME)))
+    }
+
     /// Where the ledger is when nothing says otherwise.
     pub fn default_ledger(&self) -> Option<PathBuf> {
         let data = self.variable("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -144,11 +149,16 @@ fn count(faults: &[Fault]) -> String {
 
 /// The config that holds here: default < file < environment < flag.
 pub fn load(surroundings: &Surroundings) -> Result<Config, ConfigError> {
-    let mut config = match surroundings.find() {
+    load_from(surroundings.find().as_deref(), surroundings)
+}
+
+/// The same, with this file and no other; `None`: without any.
+pub fn load_from(file: Option<&Path>, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+    let mut config = match file {
         Some(path) => {
-            let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
-            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-            parse(&text, &path, surroundings)?
+            let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+            let text = std::fs::read_to_string(path).map_err(unreadable)?;
+            parse(&text, path, surroundings)?
         }
         None => Config { aws: aws_of(surroundings), ..Config::default() },
     };

@@ -1,6 +1,7 @@
 //! From tables to the config: every key that imgctl acts on, and a fault for every one it does not.
 
 use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, RegistryConfig, ScanConfig};
+use crate::iac::FORMATS;
 use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
 use crate::plan::naming::{Naming, Pattern};
 use crate::provider::section::Section;
@@ -173,13 +174,12 @@ fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, see
 }
 
 fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {
-    section.required_text("kind", "what it is (\"terraform-state\")")?;
-    let kind = section.choice("kind", IAC_KINDS);
+    let kinds: Vec<(&str, &str)> = FORMATS.iter().map(|format| (format.name, format.name)).collect();
+    let words: Vec<String> = kinds.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
+    let kind = section.choice("kind", &kinds);
     let source = section.required_text("source", "the file's path");
     section.finish();
     let (kind, source) = (kind?.into_inner(), source?.into_inner());
     Some(IacSource { kind: kind.to_owned(), path: place.path(&source), source })
 }
-
-/// What can declare a target, as the reader's own format is named.
-const IAC_KINDS: &[(&str, &str)] = &[("terraform-state", "terraform-state")];

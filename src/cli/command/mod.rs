@@ -1,0 +1,60 @@
+//! The commands: one file for each, its words and what it does.
+
+pub mod abort;
+pub mod drift;
+pub mod hold;
+pub mod images;
+pub mod init;
+pub mod log;
+pub mod manual;
+pub mod promote;
+pub mod record;
+pub mod reject;
+pub mod resume;
+pub mod rollback;
+mod rollout;
+pub mod scan;
+pub mod show;
+pub mod status;
+pub mod tag;
+
+use super::args::{Command, Global};
+use super::failure::{Exit, Failure};
+use super::screen::Screen;
+use super::setup::Setup;
+
+/// Does what was typed.
+pub fn run(command: Command, global: &Global, screen: &Screen) -> Result<Exit, Failure> {
+    match command {
+        // These must work where there is no config, or a broken one.
+        Command::Completions(args) => manual::completions(&args, screen),
+        Command::Man(args) => manual::man(&args, screen),
+        Command::Init(args) => init::run(&args, &Setup::to_begin(global, screen)?),
+        command => with_config(command, &Setup::new(global, screen)?),
+    }
+}
+
+fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
+    match command {
+        Command::Record(args) => record::run(&args, setup),
+        Command::Scan(args) => scan::run(&args, setup),
+        Command::Tag(args) => tag::tag(&args, setup),
+        Command::Untag(args) => tag::untag(&args, setup),
+        Command::Images(args) => images::run(&args, setup),
+        Command::Show(args) => show::run(&args, setup),
+        Command::Log(args) => log::run(&args, setup),
+        Command::Status(args) => status::run(&args, setup),
+        Command::Promote(args) => promote::run(&args, setup),
+        Command::Rollback(args) => rollback::run(&args, setup),
+        Command::Resume(args) => resume::run(&args, setup),
+        Command::Abort(args) => abort::run(&args, setup),
+        Command::Hold(args) => hold::hold(&args, setup),
+        Command::Release(args) => hold::release(&args, setup),
+        Command::Reject(args) => reject::reject(&args, setup),
+        Command::Restore(args) => reject::restore(&args, setup),
+        Command::Drift(args) => drift::run(&args, setup),
+        Command::Init(args) => init::run(&args, setup),
+        Command::Completions(args) => manual::completions(&args, &setup.screen),
+        Command::Man(args) => manual::man(&args, &setup.screen),
+    }
+}

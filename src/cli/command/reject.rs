@@ -1,0 +1,104 @@
+//! `reject` and `restore`: an image that may not be promoted or rolled back to, with the reason on record.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::setup::Setup;
+use crate::model::{Channel, Event, ImageKey, ImageSelector, Lookup};
+use crate::store::{DiskStore, LedgerStore};
+use clap::Args;
+use serde_json::json;
+
+/// Forbid an image: it is neither promoted nor rolled back to
+///
+/// What runs it goes on running it; imgctl rollback takes it away.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  imgctl reject web@1.5.0 --reason \"CVE-2026-1234\"
+  imgctl reject web@1.5.0 --channel web/prod --reason \"too slow for production\"")]
+pub struct Reject {
+    /// NAME@VERSION, or another selector
+    #[arg(value_name = "IMAGE")]
+    image: ImageSelector,
+    /// Only in this channel, instead of everywhere
+    #[arg(long, value_name = "NAME/ENV")]
+    channel: Option<Channel>,
+    /// Why; it stays on record for ever
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+}
+
+/// Allow a rejected image again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  imgctl restore web@1.5.0
+  imgctl restore web@1.5.0 --channel web/prod --reason \"it was the load balancer\"")]
+pub struct Restore {
+    /// NAME@VERSION, or another selector
+    #[arg(value_name = "IMAGE")]
+    image: ImageSelector,
+    /// The channel it is rejected in, instead of everywhere
+    #[arg(long, value_name = "NAME/ENV")]
+    channel: Option<Channel>,
+    /// Why
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+}
+
+fn place(channel: Option<&Channel>) -> String {
+    channel.map_or_else(|| "everywhere".to_owned(), |channel| format!("in {channel}"))
+}
+
+/// The image, and whether it is rejected in just this scope.
+fn find(
+    store: &DiskStore,
+    setup: &Setup,
+    image: &ImageSelector,
+    channel: Option<&Channel>,
+) -> Result<(ImageKey, bool), Failure> {
+    let view = store.view()?;
+    let look = Lookup(&*view);
+    if let Some(channel) = channel {
+        setup.known_channel(&look, channel)?;
+    }
+    let key = look.resolve(image)?.image.key;
+    let rejected = look.rejections(&key)?.iter().any(|rejection| rejection.channel.as_ref() == channel);
+    Ok((key, rejected))
+}
+
+pub fn reject(args: &Reject, setup: &Setup) -> Result<Exit, Failure> {
+    let store = setup.store()?;
+    let (image, _) = find(&store, setup, &args.image, args.channel.as_ref())?;
+    let (channel, reason) = (args.channel.clone(), args.reason.clone());
+    let event = Event::ImageRejected { image: image.clone(), channel: channel.clone(), reason };
+    let entry = store.append(setup.now(), &setup.local_actor(), &event)?;
+    let document = json!({ "image": image, "channel": channel, "rejected": true, "changed": true, "entry": entry.seq });
+    let text = || format!("{image} is rejected {} (entry {})", place(channel.as_ref()), entry.seq);
+    setup.screen.show("rejection/1", document, text)?;
+    setup.tell_notices(&store);
+    Ok(Exit::Done)
+}
+
+pub fn restore(args: &Restore, setup: &Setup) -> Result<Exit, Failure> {
+    let store = setup.store()?;
+    let (image, rejected) = find(&store, setup, &args.image, args.channel.as_ref())?;
+    let channel = args.channel.clone();
+    let entry = if rejected {
+        let event =
+            Event::ImageRestored { image: image.clone(), channel: channel.clone(), reason: args.reason.clone() };
+        Some(store.append(setup.now(), &setup.local_actor(), &event)?.seq)
+    } else {
+        None
+    };
+    let document =
+        json!({ "image": image, "channel": channel, "rejected": false, "changed": rejected, "entry": entry });
+    setup.screen.show("rejection/1", document, || match entry {
+        Some(seq) => format!("{image} is no longer rejected {} (entry {seq})", place(channel.as_ref())),
+        None => format!("{image} is not rejected {}; nothing to do", place(channel.as_ref())),
+    })?;
+    if entry.is_none() {
+        setup.screen.hint(&format!("imgctl show {image} lists where it is rejected"));
+    }
+    setup.tell_notices(&store);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,155 @@
+//! What promote, rollback and resume share: asking the person, carrying a plan out, and telling how it ended.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::render::plan::render;
+use crate::cli::screen::Screen;
+use crate::cli::setup::{Cloud, Setup};
+use crate::flow::{self, Ending, Intent, StepEnd};
+use crate::model::Outcome;
+use crate::plan::Plan;
+use clap::Args;
+use serde_json::{Value, json};
+
+/// How a rollout is asked for.
+#[derive(Debug, Args)]
+pub struct How {
+    /// Why; it goes into the ledger
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    /// Show the plan and stop: nothing is written, nothing is touched
+    #[arg(long)]
+    pub plan: bool,
+    /// Do not ask; without a terminal nothing is ever asked
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Return when the cloud has its orders; `imgctl resume` sees them to their end
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// Shows the plan, asks, carries it out, tells how it ended.
+pub async fn go(setup: &Setup, cloud: &Cloud, intent: &Intent, how: &How) -> Result<Exit, Failure> {
+    let screen = &setup.screen;
+    let progress = setup.progress();
+    let ctx = cloud.ctx(&progress);
+    let plan = flow::plan(&ctx, intent).await?;
+    if how.plan {
+        return show_plan(screen, &plan);
+    }
+    if !plan.blockers.is_empty() {
+        return Err(flow::FlowError::Blocked(Box::new(plan)).into());
+    }
+    if !screen.json {
+        screen.print(&render(&plan, screen.out))?;
+    }
+    if plan.is_noop() {
+        return told(screen, &Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None });
+    }
+    agree(screen, how.yes)?;
+    let ending = flow::run(&ctx, intent, plan, how.reason.as_deref(), !how.no_wait).await?;
+    drop(progress);
+    told(screen, &ending)
+}
+
+/// The plan as the result itself.
+pub fn show_plan(screen: &Screen, plan: &Plan) -> Result<Exit, Failure> {
+    screen.show("plan/1", json!({ "plan": plan }), || render(plan, screen.out))?;
+    Ok(if plan.blockers.is_empty() { Exit::Done } else { Exit::Blocked })
+}
+
+/// Refused before anything is asked of the cloud.
+pub fn reasoned(setup: &Setup, channel: &crate::model::Channel, how: &How) -> Result<(), Failure> {
+    if setup.channel(channel)?.require_reason && how.reason.is_none() && !how.plan {
+        return Err(Failure::usage(format!("{channel} asks for a reason"), "add --reason \"…\""));
+    }
+    Ok(())
+}
+
+/// A person at a terminal is asked; a pipeline has said what it wants by running us.
+fn agree(screen: &Screen, yes: bool) -> Result<(), Failure> {
+    if yes || !screen.interactive || screen.json {
+        return Ok(());
+    }
+    let answer = dialoguer::Confirm::new().with_prompt("Do it?").default(false).interact();
+    if answer.unwrap_or_default() { Ok(()) } else { Err(Failure::Declined) }
+}
+
+/// How it ended, and with which exit code.
+pub fn told(screen: &Screen, ending: &Ending) -> Result<Exit, Failure> {
+    screen.show("rollout/1", document(ending), || text(ending))?;
+    for hint in hints(ending) {
+        screen.hint(&hint);
+    }
+    Ok(exit(ending))
+}
+
+/// A rollout that is still open because it was not waited for is as asked; anything else unfinished is not.
+fn exit(ending: &Ending) -> Exit {
+    match (&ending.outcome, ending.rollout) {
+        (Some(Outcome::Succeeded), _) | (None, None) => Exit::Done,
+        (None, Some(_)) if only_ordered(ending) => Exit::Done,
+        _ => Exit::Rollout,
+    }
+}
+
+fn only_ordered(ending: &Ending) -> bool {
+    ending.reports.iter().all(|report| match &report.end {
+        StepEnd::Succeeded => true,
+        StepEnd::Left { why } => why == flow::NOT_WAITED_FOR,
+        StepEnd::Failed { .. } => false,
+    })
+}
+
+fn text(ending: &Ending) -> String {
+    let channel = &ending.plan.channel;
+    let image = ending.plan.image.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut lines = String::new();
+    for report in &ending.reports {
+        match &report.end {
+            StepEnd::Succeeded => {}
+            StepEnd::Failed { reason, .. } => lines.push_str(&format!("{} failed: {reason}\n", report.target)),
+            StepEnd::Left { why } => lines.push_str(&format!("{} is unfinished: {why}\n", report.target)),
+        }
+    }
+    let Some(rollout) = ending.rollout else { return lines };
+    let last = match (&ending.outcome, &ending.returned) {
+        (Some(Outcome::Succeeded), _) => format!("{channel} is at {image} (rollout {rollout})\n"),
+        (_, Some(returned)) => format!("rollout {rollout} failed; {}", text(returned)),
+        (Some(Outcome::RolledBack { .. }), _) => {
+            let from = ending.plan.from.as_ref().map(|from| format!(" at {from}")).unwrap_or_default();
+            format!("rollout {rollout} was rolled back by the platform; {channel} stays{from}\n")
+        }
+        (Some(outcome), _) => format!("rollout {rollout} {outcome}\n"),
+        (None, _) => format!("rollout {rollout} of {image} on {channel} is not finished\n"),
+    };
+    lines.push_str(&last);
+    lines
+}
+
+fn hints(ending: &Ending) -> Vec<String> {
+    let channel = &ending.plan.channel;
+    match (&ending.outcome, ending.rollout, &ending.returned) {
+        (_, _, Some(returned)) => hints(returned),
+        (None, Some(rollout), _) => vec![format!("imgctl resume {rollout} sees it to its end")],
+        (Some(Outcome::Failed { .. }), _, _) => {
+            vec![format!("imgctl status {channel} shows what runs, imgctl rollback {channel} brings it back")]
+        }
+        (Some(Outcome::RolledBack { .. }), _, _) => vec![format!("imgctl log {channel}")],
+        _ => Vec::new(),
+    }
+}
+
+fn document(ending: &Ending) -> Value {
+    let report = |report: &flow::StepReport| match &report.end {
+        StepEnd::Succeeded => json!({ "target": report.target, "status": "succeeded" }),
+        StepEnd::Failed { reason, .. } => json!({ "target": report.target, "status": "failed", "why": reason }),
+        StepEnd::Left { why } => json!({ "target": report.target, "status": "unfinished", "why": why }),
+    };
+    json!({
+        "plan": ending.plan,
+        "rollout": ending.rollout,
+        "outcome": ending.outcome,
+        "targets": ending.reports.iter().map(report).collect::<Vec<_>>(),
+        "returned": ending.returned.as_ref().map(|returned| document(returned)),
+    })
+}

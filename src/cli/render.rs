@@ -1,0 +1,9 @@
+//! How things look: text for people, in any width, with and without colour.
+
+pub mod event;
+pub mod image;
+pub mod plan;
+pub mod progress;
+pub mod style;
+pub mod table;
+pub mod time;
