@@ -63,10 +63,9 @@ pub fn calls(figures: &mut Figures, groups: usize) {
     let made = lab.ask("POST", "groups", &json!({"count": groups, "prefix": "web-", "ami": images[0], "size": 1}));
     let names: Vec<&str> = made["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let targets = names.iter().map(|name| {
-        format!("[[channels.web.prod.targets]]\nid = \"{name}\"\nkind = \"asg\"\nname = \"{name}\"\nrefresh.poll_interval = \"5s\"\n")
+        format!("[[channels.web.prod.targets]]\nid = \"{name}\"\nkind = \"asg\"\nname = \"{name}\"\npoll_interval = \"5s\"\n")
     });
     let config = format!("[ledger]\npath = \"ledger\"\n\n{}", targets.collect::<String>());
-    std::fs::write(dir.path().join("imgctl.toml"), config).unwrap();
     let run = |arguments: &[&str], codes: &[i32]| -> f64 {
         let since = lab.ask("GET", "calls", &json!({}))["next"].clone();
         let output = imgctl().current_dir(dir.path()).envs(&lab.env).args(arguments).output().unwrap();
@@ -75,7 +74,8 @@ pub fn calls(figures: &mut Figures, groups: usize) {
         let calls = lab.ask("GET", &format!("calls?since={since}"), &json!({}));
         f64::from(u32::try_from(calls["calls"].as_array().unwrap().len()).unwrap())
     };
-    run(&["init", "--ledger-only"], &[0]);
+    run(&["init"], &[0]);
+    std::fs::write(dir.path().join("imgctl.toml"), config).unwrap();
     run(&["record", "web@1", &images[0]], &[0]);
     run(&["record", "web@2", &images[1]], &[0]);
     run(&["promote", "web@1", "prod", "--yes"], &[0]);
