@@ -65,8 +65,6 @@ pub struct ChannelConfig {
     pub targets: Vec<TargetSpec>,
     pub iac: Vec<IacSource>,
     pub on_failure: OnFailure,
-    /// Verified releases that must stay ready to return to.
-    pub keep: u32,
     /// `promote` and `rollback` refuse to begin without `--reason`.
     pub require_reason: bool,
 }

@@ -130,17 +130,10 @@ fn read_channel(
     }
     let iac = section.sections("iac").into_iter().filter_map(|iac| read_iac(iac, place)).collect();
     let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
-    let keep = section.number("keep", 1..=1000).map_or(1, Spanned::into_inner);
     let require_reason = section.flag("require_reason").unwrap_or_default();
-    section.not_yet(&["after", "soak", "pointers", "gates", "freeze", "approvals"]);
+    section.not_yet(&["after", "soak", "keep", "pointers", "gates", "freeze", "approvals"]);
     section.finish();
-    ChannelConfig {
-        targets,
-        iac,
-        on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(),
-        keep: u32::try_from(keep).unwrap_or(u32::MAX),
-        require_reason,
-    }
+    ChannelConfig { targets, iac, on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(), require_reason }
 }
 
 fn read_target(

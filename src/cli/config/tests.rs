@@ -49,7 +49,7 @@ fn every_malformed_sample_is_told_where_and_what_and_how() {
 fn everything_has_a_default_but_the_targets() {
     let config = read("[[channels.web.prod.targets]]\nid = \"a\"\nkind = \"asg\"\nname = \"web\"\n");
     let channel = &config.channels[&"web/prod".parse().unwrap()];
-    assert_eq!((channel.on_failure, channel.keep, channel.require_reason), (OnFailure::Rollback, 1, false));
+    assert_eq!((channel.on_failure, channel.require_reason), (OnFailure::Rollback, false));
     let crate::provider::target::spec::TargetSettings::Asg(group) = &channel.targets[0].settings;
     assert_eq!((group.min_healthy_percentage, group.max_healthy_percentage), (100, 110));
     assert_eq!(group.time_limit, Duration::from_secs(3600));
