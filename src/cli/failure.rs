@@ -3,7 +3,7 @@
 mod advice;
 
 use super::config::{Complaint, ConfigError, complaints, render};
-use super::screen::{Screen, document};
+use super::screen::{Color, Loudness, Screen, document};
 use crate::flow::FlowError;
 use crate::flow::record::RecordError;
 use crate::model::ViewError;
@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use serde::Serialize;
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// The exit codes, for ever. What the world looks like afterwards is part of each promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub enum Failure {
     /// The person said no.
     #[error("nothing was done: you did not agree to the plan")]
     Declined,
+    #[error("this is a bug in imgctl: {what}")]
+    Bug { what: String },
     /// Standard output is gone.
     #[error("the output could not be written")]
     Output(#[source] std::io::Error),
@@ -97,6 +100,7 @@ impl Failure {
         match self {
             Self::Output(_) if self.is_broken_pipe() => Exit::Done,
             Self::Usage { .. } => Exit::Usage,
+            Self::Bug { .. } => Exit::Bug,
             Self::Store(error) | Self::Flow(FlowError::Store(error)) => store_exit(error),
             Self::Record(RecordError::Store(error)) => store_exit(error),
             Self::Flow(FlowError::Blocked(_)) => Exit::Blocked,
@@ -214,29 +218,33 @@ pub fn report_usage(error: &clap::Error, json: bool) -> Exit {
         let first = text.lines().next().unwrap_or_default();
         let what = first.strip_prefix("error: ").unwrap_or(first).to_owned();
         let failure = Failure::Usage { what, hint: Some("imgctl help".to_owned()) };
-        let _reader_may_be_gone = Screen::new(true, super::screen::Loudness::Quiet, super::screen::Color::Never)
-            .print(&failure.as_document());
+        let _reader_may_be_gone = Screen::new(true, Loudness::Quiet, Color::Never).print(&failure.as_document());
     }
     if asked { Exit::Done } else { Exit::Usage }
 }
 
-/// A panic is our bug: it is said as one, and what to send us. The trace comes when `RUST_BACKTRACE` asks for it.
+/// What the last panic said, kept until it is known whether somebody catches it.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps panics quiet: a damaged index makes its library panic, which is caught, and no news for the person. The trace
+/// comes when `RUST_BACKTRACE` asks for it.
 pub fn install_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let screen = Screen::new(false, super::screen::Loudness::Normal, super::screen::Color::Auto);
         let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("it gave up without a word");
-        screen.complain(&format!("{} this is a bug in imgctl{place}: {what}", screen.err.error("error:")));
-        screen.complain(&format!(
-            "{} `imgctl ledger verify` says whether the ledger is whole; please report this with imgctl {} and the command",
-            screen.err.hint("hint:"),
-            env!("CARGO_PKG_VERSION"),
-        ));
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{what}{place}"));
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted != "0") {
             default(info);
         }
     }));
+}
+
+/// A panic that nobody caught is our bug, and is said as one.
+pub fn report_bug(json: bool) -> Exit {
+    let what = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let bug = Failure::Bug { what };
+    bug.report(&Screen::new(json, Loudness::Normal, Color::Auto))
 }
 
 #[cfg(test)]

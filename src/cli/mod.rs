@@ -17,15 +17,16 @@ use std::process::ExitCode;
 /// Parses what was typed, does it, and says how it went.
 pub fn main() -> ExitCode {
     failure::install_panic_hook();
-    let done = std::panic::catch_unwind(run);
-    ExitCode::from(done.unwrap_or(Exit::Bug) as u8)
+    let typed: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let json = typed.iter().any(|word| word == "--json");
+    let done = std::panic::catch_unwind(|| run(&typed, json));
+    ExitCode::from(done.unwrap_or_else(|_| failure::report_bug(json)) as u8)
 }
 
-fn run() -> Exit {
-    let typed: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&typed) {
+fn run(typed: &[std::ffi::OsString], json: bool) -> Exit {
+    let cli = match Cli::try_parse_from(typed) {
         Ok(cli) => cli,
-        Err(error) => return failure::report_usage(&error, typed.iter().any(|word| word == "--json")),
+        Err(error) => return failure::report_usage(&error, json),
     };
     let screen = Screen::new(cli.global.json, cli.global.loudness(), cli.global.color);
     listen(cli.global.verbose);

@@ -3,7 +3,9 @@
 
 use super::record::Writer;
 use crate::model::lookup::ImageRecord;
-use crate::model::{Artifact, Event, Image, ImageKey, ImageRef, Lookup, Order, Table, ViewError};
+use crate::model::{
+    Artifact, Event, Image, ImageKey, ImageRef, LedgerView, Lookup, OciArtifact, Order, Table, ViewError,
+};
 use crate::plan::naming::Naming;
 use crate::provider::source::SourceError;
 use crate::provider::source::listing::{Found, Known, Listing, Page};
@@ -68,7 +70,23 @@ fn known(writer: &Writer<'_>) -> Result<Known, StoreError> {
         let rows = view.scan(table, prefix, Order::Ascending, None, usize::MAX)?;
         Ok(rows.into_iter().filter_map(|(key, _)| Some(key.rsplit_once('|')?.0.to_owned())).collect())
     };
-    Ok(Known { amis: keys(Table::Address, "ami-")?, tags: keys(Table::RepositoryTag, "")? })
+    let mut known = Known { amis: keys(Table::Address, "ami-")?, tags: keys(Table::RepositoryTag, "")? };
+    known.tags.extend(own_tags(&*view)?);
+    Ok(known)
+}
+
+/// Tags that `tag` put into registries: names of images that are known, not images.
+fn own_tags(view: &dyn LedgerView) -> Result<Vec<String>, ViewError> {
+    let mut tags = Vec::new();
+    for (key, image) in view.scan(Table::Tag, "", Order::Ascending, None, usize::MAX)? {
+        let (Some((_, tag)), Ok(image)) = (key.split_once(':'), image.parse::<ImageKey>()) else { continue };
+        let artifacts = Lookup(view).image(&image)?.map(|record| record.image.artifacts).unwrap_or_default();
+        tags.extend(artifacts.iter().filter_map(|artifact| match artifact {
+            Artifact::Oci(oci) => Some(format!("{}:{tag}", oci.repository)),
+            Artifact::Ami(_) => None,
+        }));
+    }
+    Ok(tags)
 }
 
 /// What the scans of all places share.
@@ -124,6 +142,8 @@ fn keep(writer: &Writer<'_>, naming: &Naming, page: Page, tally: &mut Tally) -> 
             Err((what, why)) => tally.passed.push((what, why)),
         }
     }
+    // Where several tags name the same bytes, the one that looks like a version names the image.
+    named.sort_by_key(|(key, _)| (!key.version.as_str().contains(|c: char| c.is_ascii_digit()), key.clone()));
     let mut last = None;
     for _ in 0..TRIES {
         let batch = compare(writer, &named)?;
@@ -176,6 +196,7 @@ fn compare(writer: &Writer<'_>, named: &[(ImageKey, Found)]) -> Result<Batch, Fa
     let look = Lookup(&*view);
     let mut batch = Batch::default();
     let mut images: BTreeMap<ImageKey, Growing> = BTreeMap::new();
+    let mut taken: BTreeMap<ImageRef, ImageKey> = BTreeMap::new();
     for (key, found) in named {
         if !images.contains_key(key) {
             let held = look.image(key)?;
@@ -185,6 +206,14 @@ fn compare(writer: &Writer<'_>, named: &[(ImageKey, Found)]) -> Result<Batch, Fa
         }
         let Some(growing) = images.get_mut(key) else { continue };
         for artifact in &found.artifacts {
+            let address = artifact.address();
+            let elsewhere = look.at_address(&address.to_string())?.into_iter().next();
+            let elsewhere = elsewhere.or_else(|| taken.get(&address).cloned()).filter(|other| other != key);
+            if let Some(other) = elsewhere {
+                batch.passed.push((place(artifact), format!("it is the same image as {other}")));
+                continue;
+            }
+            taken.insert(address, key.clone());
             growing.take(key, artifact, &mut batch.passed);
         }
     }
@@ -198,6 +227,14 @@ fn compare(writer: &Writer<'_>, named: &[(ImageKey, Found)]) -> Result<Batch, Fa
         }
     }
     Ok(batch)
+}
+
+/// The artifact by the name that it was found under.
+fn place(artifact: &Artifact) -> String {
+    match artifact {
+        Artifact::Oci(OciArtifact { repository, tag: Some(tag), .. }) => format!("{repository}:{tag}"),
+        other => other.address().to_string(),
+    }
 }
 
 impl Growing {

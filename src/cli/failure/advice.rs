@@ -23,6 +23,13 @@ impl Failure {
             Self::Record(error) => record(error),
             Self::Aws(error) => vec![error.hint()],
             Self::File { source, .. } => file(source).into_iter().collect(),
+            Self::Bug { .. } => {
+                let version = env!("CARGO_PKG_VERSION");
+                vec![
+                    "imgctl ledger verify says whether the ledger is whole".to_owned(),
+                    format!("please report it, with the command and the version: {version}"),
+                ]
+            }
             Self::Declined | Self::Output(_) => Vec::new(),
         }
     }
