@@ -154,3 +154,115 @@ pub fn write(writer: &Writer<'_>, image: &Image) -> Result<Recorded, RecordError
     }
     Err(moved.unwrap_or(StoreError::NothingToAppend).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AmiArtifact, AmiFacts, ImageRef};
+    use crate::provider::clock::SystemClock;
+    use crate::provider::source::{Availability, Described};
+    use crate::store::MemoryStore;
+    use std::collections::BTreeMap;
+
+    /// Says that every AMI asked for is there, built from one commit.
+    struct Shelf;
+
+    #[async_trait::async_trait]
+    impl ImageSource for Shelf {
+        async fn resolve(&self, selectors: &[SourceSelector]) -> Result<Described, SourceError> {
+            let ami = |selector: &SourceSelector| match selector {
+                SourceSelector::Ami { id, region } => Some(Artifact::Ami(AmiArtifact {
+                    account: "1".repeat(12),
+                    region: region.clone()?,
+                    arch: "x86_64".parse().unwrap(),
+                    id: id.clone(),
+                    facts: AmiFacts::default(),
+                })),
+                _ => None,
+            };
+            let provenance = Provenance {
+                commit: Some("said by the image".into()),
+                source_url: Some("https://example.com".into()),
+                labels: BTreeMap::from([("a".into(), "image".into()), ("b".into(), "image".into())]),
+                ..Provenance::default()
+            };
+            Ok(Described { artifacts: selectors.iter().filter_map(ami).collect(), provenance, notes: Vec::new() })
+        }
+
+        async fn availability(&self, _: &[ImageRef]) -> BTreeMap<ImageRef, Availability> {
+            BTreeMap::new()
+        }
+    }
+
+    fn store() -> MemoryStore {
+        MemoryStore::create(uuid::Uuid::nil(), SystemClock.now(), &Actor::default()).unwrap()
+    }
+
+    async fn recorded(store: &MemoryStore, key: &str, sources: &[&str]) -> Result<Recorded, RecordError> {
+        let actor = Actor { who: "ana@laptop".into(), ..Actor::default() };
+        let writer = Writer { store, clock: &SystemClock, actor: &actor };
+        let labels = BTreeMap::from([("a".to_owned(), "person".to_owned())]);
+        let wish = Wish {
+            key: key.parse().unwrap(),
+            sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            provenance: Provenance { commit: Some("said by the person".into()), labels, ..Provenance::default() },
+            parent: None,
+        };
+        record(&writer, &Shelf, wish).await.map(|(recorded, _)| recorded)
+    }
+
+    const HERE: &str = "ami-00000000000000001@eu-west-1";
+    const THERE: &str = "ami-00000000000000002@us-east-1";
+    const OTHER: &str = "ami-00000000000000003@eu-west-1";
+
+    #[tokio::test]
+    async fn the_same_again_writes_nothing_and_more_addresses_are_added() {
+        let store = store();
+        assert!(matches!(recorded(&store, "web@1", &[HERE]).await, Ok(Recorded::New { .. })));
+        assert!(matches!(recorded(&store, "web@1", &[HERE]).await, Ok(Recorded::Same(_))));
+        let head = store.view().unwrap().head().seq;
+        let Ok(Recorded::Added { artifacts, entry, .. }) = recorded(&store, "web@1", &[HERE, THERE]).await else {
+            panic!("not added")
+        };
+        assert_eq!((artifacts.len(), entry.seq), (1, head.next()), "only what is new, in one entry");
+    }
+
+    #[tokio::test]
+    async fn an_image_never_becomes_another_one() {
+        let store = store();
+        recorded(&store, "web@1", &[HERE]).await.unwrap();
+        let head = store.view().unwrap().head();
+        let error = recorded(&store, "web@1", &[OTHER, THERE]).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("web@1 is recorded with other artifacts: {HERE}, not {OTHER}"));
+        assert_eq!(store.view().unwrap().head(), head, "nothing was written");
+    }
+
+    #[tokio::test]
+    async fn what_the_person_says_counts_before_what_the_image_says() {
+        let store = store();
+        let Ok(Recorded::New { image, .. }) = recorded(&store, "web@1", &[HERE]).await else { panic!("not new") };
+        let origin = image.provenance;
+        assert_eq!(origin.commit.as_deref(), Some("said by the person"));
+        assert_eq!(origin.source_url.as_deref(), Some("https://example.com"));
+        assert_eq!((origin.labels["a"].as_str(), origin.labels["b"].as_str()), ("person", "image"));
+    }
+
+    #[tokio::test]
+    async fn a_parent_must_be_known() {
+        let store = store();
+        let actor = Actor::default();
+        let writer = Writer { store: &store, clock: &SystemClock, actor: &actor };
+        let wish = |parent: &str| Wish {
+            key: "web@1".parse().unwrap(),
+            sources: vec![HERE.parse().unwrap()],
+            provenance: Provenance::default(),
+            parent: Some(parent.parse().unwrap()),
+        };
+        let error = record(&writer, &Shelf, wish("base@9")).await.unwrap_err();
+        assert_eq!(error.to_string(), "the parent of web@1 is not known");
+        recorded(&store, "base@9.1", &[THERE]).await.unwrap();
+        let (recorded, _) = record(&writer, &Shelf, wish("base@9")).await.unwrap();
+        let Recorded::New { image, .. } = recorded else { panic!("not new") };
+        assert_eq!(image.provenance.parent.unwrap().to_string(), "base@9.1", "a prefix finds the whole key");
+    }
+}

@@ -253,3 +253,131 @@ impl Growing {
         self.new.push(artifact.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Actor, AmiArtifact, AmiFacts, Digest, Provenance};
+    use crate::provider::clock::{Clock, SystemClock};
+    use crate::provider::source::listing::OnPage;
+    use crate::store::{LedgerStore, MemoryStore};
+
+    /// A place with these artifacts, one to a page, which breaks down after some of them.
+    struct Shelf {
+        artifacts: Vec<Artifact>,
+        breaks_after: usize,
+    }
+
+    #[async_trait::async_trait]
+    impl Listing for Shelf {
+        fn place(&self) -> String {
+            "a shelf".to_owned()
+        }
+
+        async fn list(&self, known: &Known, page: &mut OnPage<'_>) -> Result<(), SourceError> {
+            for (at, artifact) in self.artifacts.iter().enumerate() {
+                if at == self.breaks_after {
+                    return Err(SourceError::NoRegion { id: "ami-00000000000000009".parse().unwrap() });
+                }
+                let is_known = match artifact {
+                    Artifact::Ami(_) => known.amis.contains(&artifact.address().to_string()),
+                    Artifact::Oci(_) => known.tags.contains(&place(artifact)),
+                };
+                let found = Found { artifacts: vec![artifact.clone()], provenance: Provenance::default() };
+                let found = if is_known { Vec::new() } else { vec![found] };
+                let _goes_on = page(Page { listed: 1, found, ..Page::default() });
+            }
+            Ok(())
+        }
+    }
+
+    fn ami(id: &str, region: &str, name: &str, version: &str) -> Artifact {
+        let tags = [("Name", name), ("Version", version)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let facts = AmiFacts { tags: tags.into(), ..AmiFacts::default() };
+        let id = format!("ami-0000000000000000{id}").parse().unwrap();
+        let (region, arch) = (region.parse().unwrap(), "x86_64".parse().unwrap());
+        Artifact::Ami(AmiArtifact { account: "1".repeat(12), region, arch, id, facts })
+    }
+
+    fn container(tag: &str, bytes: &str) -> Artifact {
+        Artifact::Oci(OciArtifact {
+            repository: "r.example.com/team/api".parse().unwrap(),
+            digest: Digest::of(bytes.as_bytes()),
+            media_type: String::new(),
+            platforms: BTreeMap::new(),
+            tag: Some(tag.to_owned()),
+        })
+    }
+
+    async fn scanned(store: &MemoryStore, artifacts: &[Artifact], breaks_after: usize) -> Tally {
+        let actor = Actor::default();
+        let writer = Writer { store, clock: &SystemClock, actor: &actor };
+        let shelf: Box<dyn Listing> = Box::new(Shelf { artifacts: artifacts.to_vec(), breaks_after });
+        scan(&writer, &Naming::default(), &[shelf], &|_, _| ()).await.unwrap().pop().unwrap()
+    }
+
+    fn store() -> MemoryStore {
+        MemoryStore::create(uuid::Uuid::nil(), SystemClock.now(), &Actor::default()).unwrap()
+    }
+
+    fn images(store: &MemoryStore) -> Vec<String> {
+        let view = store.view().unwrap();
+        let mut images: Vec<_> =
+            Lookup(&*view).recent(99).unwrap().iter().map(|held| held.image.key.to_string()).collect();
+        images.sort();
+        images
+    }
+
+    #[tokio::test]
+    async fn one_name_and_version_in_several_regions_is_one_image() {
+        let store = store();
+        let found =
+            [ami("1", "eu-west-1", "web", "1"), ami("2", "us-east-1", "web", "1"), ami("3", "eu-west-1", "web", "2")];
+        let tally = scanned(&store, &found, 99).await;
+        assert_eq!((tally.listed, tally.recorded, tally.added, tally.passed.len()), (3, 2, 1, 0));
+        assert_eq!(images(&store), ["web@1", "web@2"]);
+        let again = scanned(&store, &found, 99).await;
+        assert_eq!((again.listed, again.recorded, again.added), (3, 0, 0), "a second scan finds nothing new");
+    }
+
+    #[tokio::test]
+    async fn another_image_under_a_taken_name_is_left_out_and_named() {
+        let tally =
+            scanned(&store(), &[ami("1", "eu-west-1", "web", "1"), ami("2", "eu-west-1", "web", "1")], 99).await;
+        assert_eq!(tally.recorded, 1);
+        let (what, why) = &tally.passed[0];
+        assert_eq!(what, "ami-00000000000000002@eu-west-1");
+        assert_eq!(why, "web@1 is ami-00000000000000001@eu-west-1 already, and images never change");
+    }
+
+    #[tokio::test]
+    async fn several_tags_of_the_same_bytes_are_one_image() {
+        let store = store();
+        let tally =
+            scanned(&store, &[container("1.4", "x"), container("latest", "x"), container("1.5", "y")], 99).await;
+        assert_eq!(images(&store), ["api@1.4", "api@1.5"]);
+        let expected = ("r.example.com/team/api:latest".to_owned(), "it is the same image as api@1.4".to_owned());
+        assert_eq!(tally.passed, [expected]);
+    }
+
+    #[tokio::test]
+    async fn a_tag_that_imgctl_wrote_is_no_image() {
+        let store = store();
+        scanned(&store, &[container("1.4", "x")], 99).await;
+        let (image, tags) = ("api@1.4".parse().unwrap(), ["stable".to_owned()].into());
+        store.append(SystemClock.now(), &Actor::default(), &Event::Tagged { image, tags }).unwrap();
+        let tally = scanned(&store, &[container("1.4", "x"), container("stable", "x")], 99).await;
+        assert_eq!((tally.listed, tally.passed.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_breaks_off_keeps_what_it_found_and_goes_on_there() {
+        let store = store();
+        let found = [ami("1", "eu-west-1", "web", "1"), ami("2", "eu-west-1", "web", "2")];
+        let tally = scanned(&store, &found, 1).await;
+        assert!(tally.failure.is_some());
+        assert_eq!(images(&store), ["web@1"]);
+        let tally = scanned(&store, &found, 99).await;
+        assert_eq!((tally.recorded, tally.failure.is_none()), (1, true));
+    }
+}
