@@ -64,6 +64,15 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    /// The last bar ends without a line end: what is said next must not be said behind it.
+    fn drop(&mut self) {
+        if self.screen.lively && !self.shown().bars.is_empty() {
+            self.screen.complain("");
+        }
+    }
+}
+
 impl Watch for Progress {
     fn began(&self, rollout: Seq, plan: &Plan) {
         let image = plan.image.as_ref().map(ToString::to_string).unwrap_or_default();

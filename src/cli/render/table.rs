@@ -31,7 +31,7 @@ impl Table {
         let Some(width) = width.filter(|width| whole > *width) else { return trimmed(&table) };
         let last = widths.last().copied().unwrap_or_default();
         let room = width.saturating_sub(whole - last);
-        if room < NARROWEST {
+        if room < self.longest_word().max(NARROWEST) {
             return self.records(paint);
         }
         table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -42,6 +42,12 @@ impl Table {
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(u16::try_from(content).unwrap_or(u16::MAX))));
         }
         trimmed(&table)
+    }
+
+    /// Of the last column: an id that is cut in two cannot be copied.
+    fn longest_word(&self) -> usize {
+        let words = self.rows.iter().filter_map(|row| row.last()).flat_map(|cell| cell.split_whitespace());
+        words.map(|word| word.chars().count()).max().unwrap_or_default()
     }
 
     fn laid_out(&self, paint: Palette) -> comfy_table::Table {
@@ -120,6 +126,17 @@ mod tests {
         let expected = "ENTRY  7\nWHEN   5 min ago\nWHAT   hold on web/prod: the checkout page answers 500\n\n\
                         ENTRY  12\nWHEN   just now\nWHAT   web@1.4.2 recorded\n";
         assert_eq!(table().render(Some(30), Palette::PLAIN), expected);
+    }
+
+    #[test]
+    fn an_id_is_never_cut_in_two() {
+        let mut table = Table::new(&["ENTRY", "WHAT"]);
+        table.row(["7", "runs ami-0123456789abcdef0 now"].map(str::to_owned));
+        assert_eq!(
+            table.render(Some(28), Palette::PLAIN),
+            "ENTRY  WHAT\n7      runs\n       ami-0123456789abcdef0\n       now\n"
+        );
+        assert_eq!(table.render(Some(27), Palette::PLAIN), "ENTRY  7\nWHAT   runs ami-0123456789abcdef0 now\n");
     }
 
     #[test]
