@@ -110,7 +110,7 @@ impl Shared {
         }
         let index = match self.lease.open(&path, PATIENCE) {
             Ok(index) => index,
-            Err(OpenError::Busy | OpenError::Unavailable(_)) => return Err(Trouble::Away),
+            Err(OpenError::Busy | OpenError::Unavailable) => return Err(Trouble::Away),
             Err(OpenError::Broken(why)) => return Err(Trouble::Index(why)),
         };
         let applied = self.usable(&index)?;
@@ -122,7 +122,7 @@ impl Shared {
     }
 
     /// How far the index follows the journal, if this imgctl can build on what it says.
-    fn usable(&self, index: &Index) -> Result<Applied, Trouble> {
+    pub fn usable(&self, index: &Index) -> Result<Applied, Trouble> {
         let applied = index.applied()?.ok_or_else(|| Trouble::Index("it is empty".to_owned()))?;
         let by_another = || Trouble::Index("it was made by another version of imgctl".to_owned());
         if applied.format != FORMAT {
@@ -212,7 +212,7 @@ impl Shared {
     }
 
     /// Builds a new index from the journal beside the old one, then puts it in its place.
-    fn replace_index(&self, why: &str) -> Result<(), Trouble> {
+    pub fn replace_index(&self, why: &str) -> Result<(), Trouble> {
         let path = index::path(&self.dir);
         let Some(journal) = Journal::open(&self.dir, true)? else {
             let what = format!("the journal is missing, and the index cannot be used ({why})");

@@ -58,6 +58,17 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(to)
 }
 
+/// Keeps a file that is about to be replaced under a second name, so that the first is never without one.
+pub(super) fn keep_replaced(path: &Path) -> Result<PathBuf, StoreError> {
+    let to = aside(path);
+    if fs::hard_link(path, &to).is_err() {
+        // A file system without hard links.
+        fs::rename(path, &to).map_err(io("move aside", path))?;
+    }
+    crash::point();
+    Ok(to)
+}
+
 /// Keeps bytes that are about to be cut off, durably, and says where.
 pub(super) fn keep_aside(path: &Path, bytes: &mut dyn std::io::Read) -> Result<PathBuf, StoreError> {
     let to = aside(path);

@@ -3,7 +3,7 @@
 use super::journal::{End, Journal};
 use super::records::{Batch, Position, Records, Span};
 use super::{StoreError, memory};
-use crate::model::{IllegalEntry, Seq, ViewError};
+use crate::model::{IllegalEntry, ViewError};
 use std::collections::BTreeMap;
 
 /// Every keyed record, and where each entry's line begins; the lines themselves stay in the file.
@@ -75,9 +75,4 @@ pub(super) fn impossible(journal: &Journal, before: &Position, error: IllegalEnt
             offset: Some(before.offset),
         },
     }
-}
-
-/// The number in an entry's key.
-pub(super) fn entry_of(key: &str) -> Option<Seq> {
-    key.strip_prefix('e')?.parse().ok().map(Seq)
 }

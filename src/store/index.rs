@@ -1,7 +1,7 @@
 //! sled: the whole ledger by key. Nothing here is trusted: what it says is proved against the journal, and can be rebuilt.
 
 use super::records::{Applied, Changes, Records, Span, applied};
-use crate::model::{Order, ViewError};
+use crate::model::{Order, Seq, ViewError};
 use sled::{Config, Db};
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// sled reads what it does not hold; a command looks at little.
 const CACHE: u64 = 16 << 20;
 /// A million entries open in a third of a second; an index that takes this long never will.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
+/// Between two tries to open an index that another process has.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// An open index. sled lets one process have it at a time.
 pub(super) struct Index {
@@ -29,7 +31,7 @@ pub(super) enum OpenError {
     /// Another process has it.
     Busy,
     /// It may be sound, but the system does not let us have it: a read-only or full disk.
-    Unavailable(String),
+    Unavailable,
     /// It cannot be used.
     Broken(String),
 }
@@ -50,11 +52,14 @@ impl Index {
     /// Opens it, or makes a new one where there is none. The caller holds the ledger's lock: nobody else is opening.
     pub fn open(path: &Path, patience: Duration) -> Result<Self, OpenError> {
         remove_half_snapshots(path);
-        let began = Instant::now();
+        let mut waited = Duration::ZERO;
         loop {
             match open_once(path) {
                 // sled's threads let go of its lock a moment after the handle is gone.
-                Err(OpenError::Busy) if began.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
+                Err(OpenError::Busy) if waited < patience => {
+                    thread::sleep(PAUSE);
+                    waited += PAUSE;
+                }
                 Err(error) => return Err(error),
                 Ok(db) => return Ok(Self { db, broken: Mutex::new(None) }),
             }
@@ -76,6 +81,13 @@ impl Index {
             }
         }
         self.guarded(|| self.db.apply_batch(batch))
+    }
+
+    /// The number of the last entry whose line it holds.
+    pub fn last_entry(&self) -> Result<Option<Seq>, ViewError> {
+        let last = self.guarded(|| self.db.scan_prefix("e").next_back().transpose())?;
+        let key = last.map(|(key, _)| self.text(&key)).transpose()?;
+        Ok(key.and_then(|key| key.get(1..)?.parse().ok()).map(Seq))
     }
 
     /// Why it must be replaced, if it must.
@@ -166,7 +178,7 @@ fn open_once(path: &Path) -> Result<Db, OpenError> {
         drop(send.send(quietly(|| config.open())));
     };
     let thread = thread::Builder::new().name("ledger-index".to_owned()).spawn(opening);
-    thread.map_err(|error| OpenError::Unavailable(error.to_string()))?;
+    thread.map_err(|_| OpenError::Unavailable)?;
     match receive.recv_timeout(OPEN_LIMIT) {
         Ok(Ok(Ok(db))) => Ok(db),
         Ok(Ok(Err(error))) => Err(classify(&error)),
@@ -184,7 +196,7 @@ fn classify(error: &sled::Error) -> OpenError {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::StorageFull
-        | ErrorKind::QuotaExceeded => OpenError::Unavailable(io.to_string()),
+        | ErrorKind::QuotaExceeded => OpenError::Unavailable,
         _ if io.to_string().contains("could not acquire lock") => OpenError::Busy,
         _ => OpenError::Broken(io.to_string()),
     }

@@ -45,16 +45,17 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 impl Journal {
     /// `None` when there is no such file.
     pub fn open(dir: &Path, write: bool) -> Result<Option<Self>, StoreError> {
-        Self::at(path(dir), write)
-    }
-
-    /// Another file of entries: one that is being made, or imported.
-    pub fn at(path: PathBuf, write: bool) -> Result<Option<Self>, StoreError> {
+        let path = path(dir);
         match OpenOptions::new().read(true).write(write).open(&path) {
             Ok(file) => Ok(Some(Self { file, path })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io("open", &path)(error)),
         }
+    }
+
+    /// Entries in a file without a name.
+    pub fn of(file: File, path: PathBuf) -> Self {
+        Self { file, path }
     }
 
     pub fn path(&self) -> &Path {

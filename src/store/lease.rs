@@ -4,10 +4,10 @@ use super::index::{Index, OpenError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Opening costs more than an append, so a burst of them opens once; other processes wait no longer than this.
-const IDLE: Duration = Duration::from_millis(20);
+/// Opening costs more than an append, so a burst of them opens once; it is closed after one to two such pauses.
+const IDLE: Duration = Duration::from_millis(15);
 
 /// The index, while it is open.
 #[derive(Default)]
@@ -15,7 +15,8 @@ pub(super) struct Lease(Mutex<Option<Held>>);
 
 struct Held {
     index: Arc<Index>,
-    used: Instant,
+    /// Whether it was used since the watch last looked.
+    used: bool,
 }
 
 impl Lease {
@@ -23,7 +24,7 @@ impl Lease {
     pub fn current(&self) -> Option<Arc<Index>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_mut().filter(|held| held.index.broken().is_none())?;
-        held.used = Instant::now();
+        held.used = true;
         Some(held.index.clone())
     }
 
@@ -37,7 +38,7 @@ impl Lease {
             return Err(OpenError::Broken(why));
         }
         let index = Arc::new(Index::open(path, patience)?);
-        *held = Some(Held { index: index.clone(), used: Instant::now() });
+        *held = Some(Held { index: index.clone(), used: true });
         drop(held);
         self.close_when_idle();
         Ok(index)
@@ -50,8 +51,9 @@ impl Lease {
     fn close_when_idle(self: &Arc<Self>) {
         let lease = Arc::downgrade(self);
         let watch = move || {
+            thread::sleep(IDLE);
             while Weak::upgrade(&lease).is_some_and(|lease| !lease.close_if_idle()) {
-                thread::sleep(IDLE / 2);
+                thread::sleep(IDLE);
             }
         };
         // Without the thread the index stays open until the store is dropped: slower for others, not wrong.
@@ -61,7 +63,8 @@ impl Lease {
     /// Whether it is closed now.
     fn close_if_idle(&self) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|held| held.used.elapsed() < IDLE) {
+        if let Some(held) = held.as_mut().filter(|held| held.used) {
+            held.used = false;
             return false;
         }
         let idle = held.take();

@@ -1,19 +1,25 @@
 //! Memory: where entries are kept. Two copies, one truth: the journal is the commit point, the index is derived.
 
-mod attach;
-mod crash;
-mod disk;
-mod files;
-mod folded;
-mod index;
-mod journal;
-mod lease;
-mod lock;
-mod memory;
 mod records;
+mod journal;
+mod index;
+mod folded;
+mod lock;
+mod lease;
+mod attach;
+mod disk;
+mod memory;
+mod verify;
+mod repair;
+mod transfer;
+mod files;
+mod crash;
 
 pub use disk::{DiskStore, create, open};
 pub use memory::MemoryStore;
+pub use repair::Repaired;
+pub use transfer::{Imported, import};
+pub use verify::Verified;
 
 use crate::model::{Actor, Entry, Event, Head, IllegalEntry, LedgerView, Seq, ViewError};
 use jiff::Timestamp;
@@ -39,7 +45,10 @@ pub trait LedgerStore: Send + Sync {
     fn append_all(&self, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError>;
 
     /// The first entry that a newer imgctl wrote. Entries from there on can be listed, but the views end before it.
-    fn newer(&self) -> Result<Option<NewerEntry>, StoreError>;
+    /// A store that only this imgctl writes to has none.
+    fn newer(&self) -> Result<Option<NewerEntry>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// An entry of a format or kind that this imgctl does not know.
