@@ -1,0 +1,117 @@
+//! Random histories: from a row of numbers, whatever could happen next, most of it legal.
+
+use imgctl::model::{
+    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup, OciArtifact, Outcome,
+    Provenance, Rollout, Step,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NAMES: [&str; 3] = ["web", "api", "a.b_c-d"];
+const ENVS: [&str; 2] = ["prod", "staging"];
+
+/// Numbers that are the same in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        // Knuth's MMIX generator; its high bits are good enough to choose by.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
+    }
+}
+
+pub fn key(name: &str, version: u64) -> ImageKey {
+    format!("{name}@1.{version}").parse().unwrap()
+}
+
+pub fn channel(text: &str) -> Channel {
+    text.parse().unwrap()
+}
+
+pub fn ami(number: u64, region: &str) -> Artifact {
+    let id = format!("ami-{number:017x}").parse().unwrap();
+    let (region, arch) = (region.parse().unwrap(), "x86_64".parse().unwrap());
+    Artifact::Ami(AmiArtifact { account: "123456789012".into(), region, arch, id, facts: AmiFacts::default() })
+}
+
+pub fn container(name: &str, number: u64) -> Artifact {
+    let (repository, digest) = (format!("registry.example.com/team/{name}").parse().unwrap(), Digest::of(&number.to_le_bytes()));
+    let media_type = "application/vnd.oci.image.index.v1+json".into();
+    Artifact::Oci(OciArtifact { repository, digest, media_type, platforms: BTreeMap::new(), tag: Some(format!("1.{number}")) })
+}
+
+pub fn recorded(name: &str, version: u64) -> Event {
+    let artifacts = vec![ami(version, "eu-west-1"), container(name, version)];
+    let parent = (version % 3 == 1).then(|| key("base", version));
+    Event::ImageRecorded { image: Image::new(key(name, version), artifacts, Provenance { parent, ..Provenance::default() }) }
+}
+
+pub fn held(text: &str, reason: &str) -> Event {
+    Event::HoldSet { channel: channel(text), reason: reason.into() }
+}
+
+/// Something that may happen next; what cannot have happened is refused by the store that is asked.
+pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
+    let look = Lookup(view);
+    let name = dice.one(&NAMES);
+    let image = key(name, dice.roll(12));
+    let channel = channel(&format!("{name}/{}", dice.one(&ENVS)));
+    let tags: BTreeSet<String> = (0..=dice.roll(2)).map(|_| format!("t{}", dice.roll(4))).collect();
+    match dice.roll(14) {
+        0..=2 => recorded(name, dice.roll(12)),
+        3 => Event::ArtifactsAdded { image, artifacts: vec![ami(dice.roll(50), dice.one(&["us-east-1", "eu-north-1"]))] },
+        4 => Event::Tagged { image, tags },
+        5 => Event::Untagged { image, tags },
+        6 => Event::TagsMirrored { image, tags: tags.clone(), done: tags, failed: BTreeMap::new() },
+        7 => started(dice, look, channel, image),
+        8..=10 => progressed(dice, look, &channel),
+        11 => Event::HoldSet { channel, reason: "ünsettled \"weather\"\n".into() },
+        12 => Event::HoldLifted { channel, reason: (dice.roll(2) == 0).then(|| name.to_owned()) },
+        _ if dice.roll(2) == 0 => Event::ImageRejected { image, channel: Some(channel), reason: "bad".into() },
+        _ => Event::ImageRestored { image, channel: Some(channel), reason: None },
+    }
+}
+
+fn started(dice: &mut Dice, look: Lookup<'_>, channel: Channel, image: ImageKey) -> Event {
+    let state = look.channel(&channel).unwrap();
+    let name = channel.name.clone();
+    let steps = (1..=u32::try_from(dice.roll(3)).unwrap()).map(|number| Step {
+        number,
+        target: format!("{name}-{number}").parse().unwrap(),
+        slots: BTreeMap::new(),
+        expect: format!("lt-0abc:{number}").parse().unwrap(),
+        exact: None,
+        interrupts: None,
+        notes: Vec::new(),
+    });
+    let from = state.current.map(|release| release.image);
+    let back = state.depth.saturating_sub(1);
+    let (image, cause) = match look.release(&channel, back).unwrap() {
+        Some(release) if dice.roll(2) == 0 => {
+            (release.image, Cause::Rollback { of: state.open, depth: back, leaves: from.clone(), automatic: dice.roll(2) == 0 })
+        }
+        _ => (image, Cause::Promote),
+    };
+    Event::RolloutStarted { channel, image, from, cause, reason: Some("why not".into()), steps: steps.collect() }
+}
+
+fn progressed(dice: &mut Dice, look: Lookup<'_>, channel: &Channel) -> Event {
+    let open = look.channel(channel).unwrap().open.and_then(|id| look.rollout(id).unwrap());
+    let Some(Rollout { id: rollout, steps, image, .. }) = open else { return held(&channel.to_string(), "nothing is open") };
+    let step = 1 + u32::try_from(dice.roll(steps.len() as u64 + 1)).unwrap();
+    let revision = format!("lt-0abc:{}", dice.roll(9)).parse().unwrap();
+    let running: BTreeMap<ImageRef, u32> = look.image(&image).unwrap().unwrap().image.addresses().map(|address| (address, 3)).collect();
+    match dice.roll(8) {
+        0 => Event::StepStarted { rollout, step },
+        1 => Event::StepDeployed { rollout, step, revision, deployment: Some("0a1b".into()) },
+        2 | 3 => Event::StepSucceeded { rollout, step, revision, slots: BTreeMap::new(), running },
+        4 => Event::StepFailed { rollout, step, reason: "it did not settle".into(), running },
+        5 => Event::RolloutFinished { rollout, outcome: Outcome::Failed { reason: "a step failed".into() } },
+        6 => Event::RolloutFinished { rollout, outcome: Outcome::RolledBack { reason: "an alarm".into() } },
+        _ => Event::RolloutFinished { rollout, outcome: Outcome::Succeeded },
+    }
+}

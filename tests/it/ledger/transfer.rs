@@ -1,0 +1,151 @@
+//! Export and import: the same bytes elsewhere, and nothing written that was not proved first.
+
+use super::history::{held, recorded};
+use super::{ana, at, create, dump_of, open, verify};
+use imgctl::model::{Head, Seq};
+use imgctl::store::{self, DiskStore, Imported, LedgerStore, StoreError};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn exported(store: &DiskStore) -> Vec<u8> {
+    let mut out = Vec::new();
+    let head = store.export(&mut out).unwrap();
+    assert_eq!(head, store.view().unwrap().head());
+    out
+}
+
+fn import(dir: &Path, mut bytes: &[u8]) -> Result<(DiskStore, Imported), StoreError> {
+    store::import(dir, Duration::from_secs(5), &mut bytes)
+}
+
+/// A ledger of `entries` entries, of which all but the last `own` are the same in every ledger made here.
+fn ledger(dir: &Path, entries: u64, own: &str) -> DiskStore {
+    let store = create(dir);
+    for number in 2..=entries {
+        let reason = if number == entries { own } else { "common" };
+        store.append(at(number), &ana(), &held("web/prod", reason)).unwrap();
+    }
+    store
+}
+
+fn lines(bytes: &[u8]) -> Vec<&str> {
+    std::str::from_utf8(bytes).unwrap().lines().collect()
+}
+
+#[test]
+fn an_export_becomes_the_same_ledger_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let one = ledger(&dir.path().join("one"), 9, "end");
+    one.append(at(99), &ana(), &recorded("web", 1)).unwrap();
+    let bytes = exported(&one);
+    assert!(bytes == fs::read(dir.path().join("one/journal.jsonl")).unwrap(), "an export is the journal");
+    let (other, imported) = import(&dir.path().join("other"), &bytes).unwrap();
+    assert_eq!(imported, Imported { head: one.view().unwrap().head(), added: 10, skipped: 0 });
+    assert_eq!(dump_of(&other), dump_of(&one));
+    verify(&other);
+    // A mail program that changed line ends, and a missing last one, change no entry.
+    let mailed = lines(&bytes).join("\r\n");
+    let (mailed, _) = import(&dir.path().join("mailed"), mailed.as_bytes()).unwrap();
+    assert!(exported(&mailed) == bytes);
+}
+
+#[test]
+fn an_import_goes_on_where_the_ledger_ends() {
+    let dir = TempDir::new().unwrap();
+    let long = ledger(&dir.path().join("long"), 9, "end");
+    let bytes = exported(&long);
+    let part = format!("{}\n", lines(&bytes)[..4].join("\n"));
+    let (short, first) = import(&dir.path().join("short"), part.as_bytes()).unwrap();
+    assert_eq!((first.added, first.skipped), (4, 0));
+    drop(short);
+    let (short, rest) = import(&dir.path().join("short"), &bytes).unwrap();
+    assert_eq!((rest.added, rest.skipped, rest.head), (5, 4, long.view().unwrap().head()));
+    assert_eq!(dump_of(&short), dump_of(&long));
+    let (_, again) = import(&dir.path().join("short"), &bytes).unwrap();
+    assert_eq!((again.added, again.skipped), (0, 9), "nothing is written twice");
+    let (_, older) = import(&dir.path().join("short"), part.as_bytes()).unwrap();
+    assert_eq!((older.added, older.skipped, older.head.seq), (0, 4, Seq(9)), "an older export is no news");
+    verify(&open(&dir.path().join("short")));
+}
+
+#[test]
+fn another_history_is_refused_at_its_first_other_entry() {
+    let dir = TempDir::new().unwrap();
+    let ours = ledger(&dir.path().join("ours"), 6, "ours");
+    let theirs = exported(&ledger(&dir.path().join("theirs"), 6, "theirs"));
+    let longer = ledger(&dir.path().join("longer"), 5, "common");
+    longer.append_all(at(7), &ana(), &[held("web/prod", "a"), held("web/prod", "b")]).unwrap();
+    let before = dump_of(&ours);
+    for other in [theirs, exported(&longer)] {
+        match import(&dir.path().join("ours"), &other) {
+            Err(StoreError::Fork { seq }) => assert_eq!(seq, Seq(6)),
+            other => panic!("{:?}", other.map(|(_, imported)| imported)),
+        }
+        assert_eq!(dump_of(&ours), before);
+    }
+}
+
+#[test]
+fn a_ledger_with_nothing_but_its_creation_gives_way() {
+    let dir = TempDir::new().unwrap();
+    let bytes = exported(&ledger(&dir.path().join("one"), 4, "end"));
+    let fresh = dir.path().join("fresh");
+    drop(store::create(&fresh, uuid::Uuid::from_u128(8), at(9), &ana()).unwrap());
+    let created = fs::read(fresh.join("journal.jsonl")).unwrap();
+    let (store, imported) = import(&fresh, &bytes).unwrap();
+    assert_eq!((imported.added, imported.skipped), (4, 0));
+    assert!(exported(&store) == bytes);
+    assert_eq!(fs::read(fresh.join("journal.bad.1")).unwrap(), created, "what was there is kept");
+    let notices = store.notices();
+    assert!(notices[0].ends_with("it is kept as journal.bad.1"), "{notices:?}");
+    verify(&store);
+}
+
+#[test]
+fn what_is_no_chain_is_refused_before_anything_is_written() {
+    let dir = TempDir::new().unwrap();
+    let one = ledger(&dir.path().join("one"), 6, "end");
+    let bytes = exported(&one);
+    let lines = lines(&bytes);
+    let text = |lines: &[&str]| lines.join("\n");
+    let elsewhere = |line: &str| line.replace("common", "uncommon");
+    let changed = elsewhere(lines[3]);
+    let cases = [
+        (String::new(), 1, "there is no entry"),
+        ("hello\n".to_owned(), 1, "not an entry"),
+        (text(&lines[1..]), 1, "it is entry 2, not 1"),
+        (text(&[lines[0], lines[1], lines[3]]), 3, "it is entry 4, not 3"),
+        (text(&[lines[0], lines[1], lines[2], &changed]), 4, "does not match its own hash"),
+        (text(&[lines[0], &lines[1][..40]]), 2, "not an entry"),
+    ];
+    let target = dir.path().join("target");
+    for (given, place, words) in cases {
+        match import(&target, given.as_bytes()) {
+            Err(StoreError::NotAChain { line, why }) => assert!(line == place && why.contains(words), "line {line}: {why}"),
+            other => panic!("{words}: {:?}", other.map(|(_, imported)| imported)),
+        }
+        assert!(!target.exists(), "{words}");
+    }
+}
+
+#[test]
+fn a_chain_of_what_cannot_have_happened_is_refused() {
+    use imgctl::model::{Entry, Event};
+    let dir = TempDir::new().unwrap();
+    let mut head = Head::empty();
+    let mut text = String::new();
+    let events = [Event::LedgerCreated { id: uuid::Uuid::from_u128(7) }, recorded("web", 1), recorded("web", 1)];
+    for event in &events {
+        let entry = Entry::seal(head.seq.next(), at(1), &ana(), event, &head.hash).unwrap();
+        head = Head { seq: entry.seq, hash: entry.hash.clone() };
+        text.push_str(entry.line());
+        text.push('\n');
+    }
+    match import(&dir.path().join("target"), text.as_bytes()) {
+        Err(StoreError::NotAChain { line: 3, why }) => assert!(why.contains("web@1.1 was recorded before"), "{why}"),
+        other => panic!("{:?}", other.map(|(_, imported)| imported)),
+    }
+    assert!(!dir.path().join("target").exists());
+}
