@@ -7,7 +7,7 @@ use super::index::{self, Index, OpenError};
 use super::journal::{self, End, Journal, Walked};
 use super::records::{Applied, Batch, Position, Records, entry_key, newer};
 use super::{StoreError, crash};
-use crate::model::{Entry, FORMAT, Seq, ViewError};
+use crate::model::{Entry, Seq, ViewError};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Shared {
     pub fn usable(&self, index: &Index) -> Result<Applied, Trouble> {
         let applied = index.applied()?.ok_or_else(|| Trouble::Index("it is empty".to_owned()))?;
         let by_another = || Trouble::Index("it was made by another version of imgctl".to_owned());
-        if applied.format != FORMAT {
+        if !applied.is_ours() {
             return Err(by_another());
         }
         if let Some(newer) = newer(index)?

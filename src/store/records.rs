@@ -15,6 +15,10 @@ pub(super) const APPLIED: &str = "!applied";
 /// The first entry that this imgctl could not fold.
 pub(super) const NEWER: &str = "!newer";
 
+/// The version of the keyed records. Raise it whenever `transition` makes other records from the same entries: an
+/// index of another version is built again from the journal.
+pub(super) const FOLD: u32 = 1;
+
 /// Keys to be set (`Some`) or removed (`None`), all at once.
 pub(super) type Changes = BTreeMap<String, Option<String>>;
 
@@ -53,13 +57,19 @@ pub(super) struct Applied {
     pub seq: Seq,
     pub hash: Digest,
     pub offset: u64,
-    /// The newest written form that the imgctl which folded these records knew.
+    /// The newest written form that the imgctl which folded these records knew, and the version of its records.
     pub format: u32,
+    pub fold: u32,
 }
 
 impl Applied {
     pub fn position(&self) -> Position {
         Position { seq: self.seq, hash: self.hash.clone(), offset: self.offset }
+    }
+
+    /// Whether this imgctl would make the same records.
+    pub fn is_ours(&self) -> bool {
+        (self.format, self.fold) == (FORMAT, FOLD)
     }
 }
 
@@ -243,7 +253,7 @@ impl<'a> Batch<'a> {
     /// Everything to be set at once, with the mark of how far the records then follow the journal. Once the base has
     /// it, more can be pushed.
     pub fn take(&mut self, offset: u64) -> Changes {
-        let applied = Applied { seq: self.head.seq, hash: self.head.hash.clone(), offset, format: FORMAT };
+        let applied = Applied { seq: self.head.seq, hash: self.head.hash.clone(), offset, format: FORMAT, fold: FOLD };
         self.changes.insert(APPLIED.to_owned(), Some(json(&applied)));
         std::mem::take(&mut self.changes)
     }
@@ -278,4 +288,60 @@ impl Records for Batch<'_> {
 fn json(value: &impl Serialize) -> String {
     // Numbers and digests: serde_json cannot refuse them.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    fn fixtures() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ledger")
+    }
+
+    #[test]
+    fn the_same_entries_make_the_same_records_until_the_fold_is_raised() {
+        let mut files: Vec<_> =
+            std::fs::read_dir(fixtures().join("v1")).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let mut records = BTreeMap::new();
+        let mut head = Position::start().head();
+        for file in files {
+            let entry = Entry::parse(std::fs::read_to_string(file).unwrap().trim_end()).unwrap();
+            let mut batch = Batch::after(&records, head).unwrap();
+            batch.push(&entry).unwrap();
+            let changes = batch.take(0);
+            super::super::memory::apply(&mut records, changes);
+            head = Head { seq: entry.seq, hash: entry.hash };
+        }
+        let mut text = String::new();
+        for (key, value) in records.iter().filter(|(key, _)| !key.starts_with(['!', 'e'])) {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+        let name = format!("records.{FOLD}.txt");
+        let golden = std::fs::read_to_string(fixtures().join(&name)).unwrap_or_default();
+        assert!(
+            text == golden,
+            "the records changed: raise FOLD, and write them to fixtures/ledger/records.N.txt:\n{text}"
+        );
+    }
+
+    #[test]
+    fn a_batch_is_read_over_its_base() {
+        let base: BTreeMap<String, String> =
+            ["ia", "ib", "ic", "id"].map(|key| (key.to_owned(), "old".to_owned())).into();
+        let mut batch = Batch::after(&base, Head::empty()).unwrap();
+        batch.changes = [("ib", None), ("ic", Some("new")), ("ie", Some("new"))]
+            .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
+            .into();
+        let keys = |order, after, limit| -> Vec<String> {
+            let rows = batch.range(&Span::new(Table::Image, "", order, after), limit).unwrap();
+            rows.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+        };
+        assert_eq!(keys(Order::Ascending, None, 9), ["ia=old", "ic=new", "id=old", "ie=new"]);
+        assert_eq!(keys(Order::Ascending, Some("a"), 2), ["ic=new", "id=old"], "a removed key takes no place");
+        assert_eq!(keys(Order::Descending, Some("d"), 2), ["ic=new", "ia=old"]);
+        assert_eq!(keys(Order::Descending, Some("a"), 2), Vec::<String>::new());
+    }
 }
