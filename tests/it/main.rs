@@ -3,6 +3,7 @@
 
 mod conformance;
 mod flows;
+mod ledger;
 mod scenarios;
 mod sources;
 mod support;
