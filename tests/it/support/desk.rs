@@ -72,7 +72,7 @@ impl Desk {
 
     /// How many entries have reached the disk.
     pub fn entries(&self) -> usize {
-        let journal = fs::read(self.path(".imgctl/journal.jsonl")).unwrap_or_default();
+        let journal = fs::read(self.path("data/imgctl/journal.jsonl")).unwrap_or_default();
         journal.iter().filter(|byte| **byte == b'\n').count()
     }
 
@@ -92,7 +92,7 @@ impl Desk {
 pub fn hermetic(program: &OsStr, lab: &Lab, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).env_clear().envs(&lab.env).stdin(Stdio::null());
-    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("XDG_DATA_HOME", folder.join("data"));
     command.envs([("USER", "ada"), ("TZ", "UTC"), ("NO_COLOR", "1"), ("COLUMNS", "100"), ("LC_ALL", "C.UTF-8")]);
     command
 }
