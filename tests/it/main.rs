@@ -4,6 +4,8 @@
 mod conformance;
 mod flows;
 mod ledger;
+mod recovery;
 mod scenarios;
 mod sources;
 mod support;
+mod terraform;

@@ -15,7 +15,34 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! {}
+scenarios! {
+    a_bad_image_is_rolled_back_by_itself
+    a_channel_is_held_until_somebody_lifts_it
+    a_container_image_is_known_by_its_bytes
+    a_fault_in_the_config_is_shown_where_it_stands
+    a_group_that_floats_is_pinned_first
+    a_plan_changes_nothing
+    a_promotion_is_done_once
+    a_registry_that_does_not_answer_is_not_believed
+    a_rollback_never_edits_history
+    a_rollout_that_is_not_waited_for_is_finished_later
+    a_wrong_word_brings_the_near_one
+    an_ami_that_nobody_could_launch_is_not_recorded
+    an_image_is_what_was_recorded_first
+    an_interrupted_rollout_is_resumed
+    drift_names_who_is_wrong
+    every_command_explains_itself
+    init_never_overwrites
+    scan_records_what_is_there_once
+    scripts_get_one_document
+    tags_are_put_where_people_look
+    throttling_is_waited_out_then_said
+    two_promotions_at_once_have_one_winner
+    two_rollbacks_walk_back
+    what_cannot_be_promoted_is_said_before_anything_moves
+    what_packer_built_is_recorded_from_its_manifest
+    without_rights_nothing_is_changed
+}
 
 /// The file's name without its ending.
 fn file(title: &str) -> String {

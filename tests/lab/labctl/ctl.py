@@ -100,6 +100,12 @@ def cmd_runs(lab: Lab, o: argparse.Namespace) -> None:
         print(f"{count} x {ami}, template version {version}, {lifecycle}, {health}")
 
 
+def cmd_tags(lab: Lab, o: argparse.Namespace) -> None:
+    image = lab.ask("GET", "ami?" + urllib.parse.urlencode(fields(o, "image_id", "region")))
+    for key, value in sorted(image["tags"].items()):
+        print(f"{key}={value}")
+
+
 def cmd_watch(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "group/watch", fields(o, "name", "region")))
 
@@ -219,6 +225,9 @@ def _aws_commands(add: Any) -> None:
         group.add_argument(option, type=int)
     group.add_argument("--launch-configuration", action="store_true")
     group.add_argument("--mixed", metavar="JSON", help='[{"instance_type":"t4g.small","ami":"ami-..."}, ...]')
+    tags = add("tags", cmd_tags, "an AMI's tags, one line each")
+    tags.add_argument("image_id")
+    tags.add_argument("--region")
     for parser in (ami, image, group):
         parser.add_argument("--tag", action="append", metavar="K=V")
         parser.add_argument("--region")
