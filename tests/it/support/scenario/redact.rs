@@ -1,6 +1,6 @@
 //! What differs from run to run becomes a token, and a token in a command becomes its value again.
 
-use regex_lite::Regex;
+use regex_lite::{Captures, Regex};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,7 +22,10 @@ const PLAIN: [(&str, &str); 3] = [
 ];
 
 /// How often a rollout is seen under way depends on the machine's mood.
-const PROGRESS: &str = r"(?m)^\S+: \d+ % replaced, .*\n";
+const PROGRESS: &str = r"(?m)^\S+: \d+ % replaced.*\n";
+
+/// What runs is listed in the order of the ids, which the lab draws at random.
+const LISTED: &str = r"\d+ × ami-<[^>]+>(, \d+ × ami-<[^>]+>)+";
 
 /// After these a column is as wide as on this machine, at this moment.
 const WIDE: [&str; 2] = ["<host>", "<ago>"];
@@ -98,6 +101,7 @@ impl Redactor {
             values.dedup();
             values.iter().fold(text.clone(), |text, value| swap(&text, value, token))
         });
+        let text = sorted(&text);
         if WIDE.iter().any(|token| text.contains(token)) { narrow(&text) } else { text }
     }
 
@@ -113,6 +117,15 @@ fn swap(text: &str, value: &str, token: &str) -> String {
     let missing = value.chars().count().saturating_sub(token.chars().count());
     let padded = format!("{token}{:missing$}  ", "");
     text.replace(&format!("{value}  "), &padded).replace(value, token)
+}
+
+fn sorted(text: &str) -> String {
+    let in_order = |found: &Captures<'_>| {
+        let mut parts: Vec<&str> = found[0].split(", ").collect();
+        parts.sort_unstable();
+        parts.join(", ")
+    };
+    Regex::new(LISTED).unwrap().replace_all(text, in_order).into_owned()
 }
 
 /// Two spaces between columns, whatever stands in them.
