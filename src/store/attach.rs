@@ -139,6 +139,10 @@ impl Shared {
     /// Folds what the journal has after the index's mark; `None` if the journal does not hold what the index has.
     fn catch_up_from(&self, index: &Index, journal: &Journal, applied: &Applied) -> Result<Option<Position>, Trouble> {
         let (from, len) = (applied.position(), journal.len()?);
+        // What this process itself has just proved or written, it need not read again.
+        if from.offset == len && self.proved().as_ref() == Some(&from) {
+            return Ok(Some(from));
+        }
         if from.offset > len || !journal.joins(&from)? {
             return Ok(None);
         }
@@ -252,7 +256,9 @@ impl Shared {
 
     /// Makes a scratch index the index. There is none in its place any more.
     pub fn put_in_place(&self, mut scratch: Scratch) -> Result<(), StoreError> {
-        scratch.index = None;
+        if let Some(index) = scratch.index.take() {
+            index.settle()?;
+        }
         let path = index::path(&self.dir);
         fs::rename(&scratch.path, &path).map_err(io("rename", &scratch.path))?;
         crash::point();

@@ -1,6 +1,6 @@
 //! A ledger in a directory, shared by any number of processes: lock, look, prove, write, let go.
 
-use super::attach::{Attached, Source};
+use super::attach::{Attached, Source, damaged};
 use super::files::{io, sync_dir, write_whole};
 use super::folded::Folded;
 use super::index::{self, Index};
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub lease: Arc<Lease>,
     notices: Mutex<Vec<String>>,
     /// Where the journal ended when its tail was last proved by this process.
-    proved: Mutex<u64>,
+    proved: Mutex<Option<Position>>,
 }
 
 /// Opens the ledger in `dir`. Writers wait for each other, at most `wait`.
@@ -136,19 +136,25 @@ impl Shared {
         self.attach().map(drop)
     }
 
+    pub fn proved(&self) -> Option<Position> {
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_proved(&self, end: Position) {
+        *self.proved.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
     /// Joins the two copies, and proves the end of the chain unless this process has just done so.
     pub fn attach_to_write(&self) -> Result<Attached, StoreError> {
         let attached = self.attach()?;
-        let mut proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
-        if *proved != attached.end.offset {
+        if self.proved().as_ref() != Some(&attached.end) {
             let walked = attached.journal.tail(attached.end.offset)?;
             if walked.good != attached.end {
                 let what = format!("after entry {} the chain is broken", walked.good.seq);
-                return Err(super::attach::damaged(&attached.journal, &walked.good, what));
+                return Err(damaged(&attached.journal, &walked.good, what));
             }
-            *proved = attached.end.offset;
+            self.has_proved(attached.end.clone());
         }
-        drop(proved);
         Ok(attached)
     }
 
@@ -169,7 +175,9 @@ impl Shared {
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
         attached.journal.append(attached.end.offset, text.as_bytes())?;
         let end = attached.end.offset + u64::try_from(text.len()).unwrap_or(u64::MAX);
-        *self.proved.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        if let Some(last) = entries.last() {
+            self.has_proved(Position { seq: last.seq, hash: last.hash.clone(), offset: end });
+        }
         if let Source::Index(index) = &attached.source
             && index.apply(batch.take(end)).is_err()
         {

@@ -1,6 +1,6 @@
 //! sled: the whole ledger by key. Nothing here is trusted: what it says is proved against the journal, and can be rebuilt.
 
-use super::records::{Applied, Changes, Records, Span, applied};
+use super::records::{Applied, Changes, Records, Span, applied, range_over};
 use crate::model::{Order, Seq, ViewError};
 use sled::{Config, Db};
 use std::cell::Cell;
@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,9 +19,15 @@ const OPEN_LIMIT: Duration = Duration::from_secs(20);
 /// Between two tries to open an index that another process has.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How many changed keys wait to be written. What is lost with the process is folded from the journal again.
+const BEHIND: usize = 4096;
+
 /// An open index. sled lets one process have it at a time.
+///
+/// Changes are written behind: handing each to sled would make the journal's next fdatasync pay for sled's file too.
 pub(super) struct Index {
     db: Db,
+    behind: Mutex<Changes>,
     /// Why it must not be used again, once something in it could not be read.
     broken: Mutex<Option<String>>,
 }
@@ -61,7 +67,7 @@ impl Index {
                     waited += PAUSE;
                 }
                 Err(error) => return Err(error),
-                Ok(db) => return Ok(Self { db, broken: Mutex::new(None) }),
+                Ok(db) => return Ok(Self { db, behind: Mutex::default(), broken: Mutex::default() }),
             }
         }
     }
@@ -71,8 +77,23 @@ impl Index {
         applied(self)
     }
 
-    /// Sets and removes all of it, or nothing.
+    /// Sets and removes all of it: for readers of this index at once, on the disk later, all or nothing.
     pub fn apply(&self, changes: Changes) -> Result<(), ViewError> {
+        let mut behind = self.behind();
+        behind.extend(changes);
+        if behind.len() < BEHIND { Ok(()) } else { self.write(std::mem::take(&mut *behind)) }
+    }
+
+    /// Hands everything to sled.
+    pub fn settle(&self) -> Result<(), ViewError> {
+        let mut behind = self.behind();
+        self.write(std::mem::take(&mut *behind))
+    }
+
+    fn write(&self, changes: Changes) -> Result<(), ViewError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -83,8 +104,13 @@ impl Index {
         self.guarded(|| self.db.apply_batch(batch))
     }
 
+    fn behind(&self) -> MutexGuard<'_, Changes> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The number of the last entry whose line it holds.
     pub fn last_entry(&self) -> Result<Option<Seq>, ViewError> {
+        self.settle()?;
         let last = self.guarded(|| self.db.scan_prefix("e").next_back().transpose())?;
         let key = last.map(|(key, _)| self.text(&key)).transpose()?;
         Ok(key.and_then(|key| key.get(1..)?.parse().ok()).map(Seq))
@@ -97,6 +123,8 @@ impl Index {
 
     /// The first record in which `self` differs from `right`, which is known to be right.
     pub fn compare(&self, right: &Self) -> Result<Option<Difference>, ViewError> {
+        self.settle()?;
+        right.settle()?;
         let (mut ours, mut theirs) = (self.db.iter(), right.db.iter());
         loop {
             let (a, b) = self.guarded(|| Ok((ours.next().transpose()?, theirs.next().transpose()?)))?;
@@ -139,14 +167,20 @@ impl Index {
 
 impl Records for Index {
     fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
+        if let Some(value) = self.behind().get(key) {
+            return Ok(value.clone());
+        }
         let value = self.guarded(|| self.db.get(key))?;
         value.map(|value| self.text(&value)).transpose()
     }
 
     fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
-        if span.is_empty() {
-            return Ok(Vec::new());
-        }
+        range_over(&self.behind(), span, limit, |limit| self.written(span, limit))
+    }
+}
+
+impl Index {
+    fn written(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
         let rows = self.guarded(|| {
             let rows = self.db.range::<String, _>((span.from.clone(), span.to.clone()));
             match span.order {
@@ -155,6 +189,15 @@ impl Records for Index {
             }
         })?;
         rows.iter().map(|(key, value)| Ok((self.text(key)?, self.text(value)?))).collect()
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        // An index that could not be used has nothing that is worth writing, and the journal has everything.
+        if self.broken().is_none() {
+            drop(self.settle());
+        }
     }
 }
 

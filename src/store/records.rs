@@ -268,21 +268,34 @@ impl Records for Batch<'_> {
     }
 
     fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
-        if span.is_empty() {
-            return Ok(Vec::new());
-        }
-        let changed: Vec<_> = self.changes.range::<String, _>((span.from.clone(), span.to.clone())).collect();
-        // Each changed key hides at most one row of the base.
-        let mut rows: BTreeMap<String, String> =
-            self.base.range(span, limit.saturating_add(changed.len()))?.into_iter().collect();
-        for (key, value) in changed {
-            match value {
-                Some(value) => drop(rows.insert(key.clone(), value.clone())),
-                None => drop(rows.remove(key)),
-            }
-        }
-        Records::range(&rows, span, limit)
+        range_over(&self.changes, span, limit, |more| self.base.range(span, more))
     }
+}
+
+/// A range of records as it will be once these changes are made to the base.
+pub(super) fn range_over(
+    changes: &Changes,
+    span: &Span,
+    limit: usize,
+    base: impl FnOnce(usize) -> Result<Vec<(String, String)>, ViewError>,
+) -> Result<Vec<(String, String)>, ViewError> {
+    if span.is_empty() {
+        return Ok(Vec::new());
+    }
+    let changed: Vec<_> = changes.range::<String, _>((span.from.clone(), span.to.clone())).collect();
+    // Each changed key hides at most one row of the base.
+    let rows = base(limit.saturating_add(changed.len()))?;
+    if changed.is_empty() {
+        return Ok(rows);
+    }
+    let mut rows: BTreeMap<String, String> = rows.into_iter().collect();
+    for (key, value) in changed {
+        match value {
+            Some(value) => drop(rows.insert(key.clone(), value.clone())),
+            None => drop(rows.remove(key)),
+        }
+    }
+    Records::range(&rows, span, limit)
 }
 
 fn json(value: &impl Serialize) -> String {
