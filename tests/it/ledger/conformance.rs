@@ -64,7 +64,10 @@ fn what_cannot_have_happened_is_refused_whole() {
         let before = dump_of(store);
         let events = [recorded("web", 1), Event::Tagged { image: key("web", 2), tags: ["a".into()].into() }];
         let refused = store.append_all(at(1), &ana(), &events);
-        assert!(matches!(refused, Err(StoreError::Illegal(IllegalEntry::Impossible { seq: Seq(3), .. }))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Illegal(IllegalEntry::Impossible { seq: Seq(3), .. }))),
+            "{refused:?}"
+        );
         assert!(matches!(store.append(at(1), &ana(), &Event::Unknown), Err(StoreError::Illegal(_))));
         assert_eq!(dump_of(store), before, "not even the part that could have happened");
         store.append_all(at(2), &ana(), &[recorded("web", 1), recorded("web", 2)]).unwrap();
@@ -85,7 +88,8 @@ fn time_may_go_backwards_and_numbers_do_not() {
 #[test]
 fn scans_start_stop_and_turn_where_they_are_told() {
     over_every_store(|store| {
-        let events: Vec<Event> = (0..10).map(|version| recorded("web", version)).chain([recorded("webs", 1), recorded("we", 1)]).collect();
+        let events: Vec<Event> =
+            (0..10).map(|version| recorded("web", version)).chain([recorded("webs", 1), recorded("we", 1)]).collect();
         store.append_all(at(1), &ana(), &events).unwrap();
         let view = store.view().unwrap();
         let scan = |prefix: &str, order, after: Option<&str>, limit| {
@@ -109,8 +113,11 @@ fn scans_start_stop_and_turn_where_they_are_told() {
 fn agree_on_scans(dice: &mut Dice, one: &dyn LedgerView, other: &dyn LedgerView) {
     for table in Table::ALL {
         let all = one.scan(table, "", Order::Ascending, None, usize::MAX).unwrap();
-        let any = |dice: &mut Dice| all.get(usize::try_from(dice.roll(all.len() as u64 + 1)).unwrap()).map(|(key, _)| key.clone());
-        let prefix: String = any(dice).unwrap_or_default().chars().take(usize::try_from(dice.roll(9)).unwrap()).collect();
+        let any = |dice: &mut Dice| {
+            all.get(usize::try_from(dice.roll(all.len() as u64 + 1)).unwrap()).map(|(key, _)| key.clone())
+        };
+        let prefix: String =
+            any(dice).unwrap_or_default().chars().take(usize::try_from(dice.roll(9)).unwrap()).collect();
         let (after, limit) = (any(dice), usize::try_from(dice.roll(5)).unwrap());
         let order = if dice.roll(2) == 0 { Order::Ascending } else { Order::Descending };
         let ask = |view: &dyn LedgerView| view.scan(table, &prefix, order, after.as_deref(), limit).unwrap();

@@ -119,7 +119,9 @@ fn an_index_of_another_ledger_is_set_aside() {
     let notices = store.notices();
     assert_eq!(
         notices,
-        ["the index could not be used (it holds another history than the journal); it was moved to index.bad.1 and built again from the journal"]
+        [
+            "the index could not be used (it holds another history than the journal); it was moved to index.bad.1 and built again from the journal"
+        ]
     );
     assert!(one.join("index.bad.1").exists());
     verify(&store);
@@ -175,7 +177,10 @@ fn damage_inside_the_journal_is_told_with_its_place_and_repaired_from_the_index(
     assert!(what.starts_with("after entry 7: "), "{what}");
     assert_eq!((file, place), (path.clone(), Some(offset)));
     let repaired = store.repair(&mut |_, _| ()).unwrap();
-    assert_eq!(repaired.did, ["the journal was written again with entry 8 from the index; the old one is kept as journal.bad.1"]);
+    assert_eq!(
+        repaired.did,
+        ["the journal was written again with entry 8 from the index; the old one is kept as journal.bad.1"]
+    );
     assert!(fs::read(&path).unwrap() == before);
     verify(&store);
     assert_eq!(store.repair(&mut |_, _| ()).unwrap().did, Vec::<String>::new(), "nothing is left to repair");
@@ -206,14 +211,19 @@ fn records_that_no_entry_makes_are_found_and_repaired() {
     let any = index.scan_prefix("h").next().unwrap().unwrap();
     type Harm<'a> = &'a dyn Fn(&sled::Db);
     let harms: [(Harm<'_>, &str); 3] = [
-        (&|index| drop(index.insert("hzzz/prod", "{}").unwrap()), "the record `zzz/prod` is in the index, and follows from no entry"),
+        (
+            &|index| drop(index.insert("hzzz/prod", "{}").unwrap()),
+            "the record `zzz/prod` is in the index, and follows from no entry",
+        ),
         (&|index| drop(index.insert(&any.0, "{}").unwrap()), "is not in the index as the journal's entries make it"),
         (&|index| drop(index.remove("e0000000000000005").unwrap()), "entry 5 is missing from the index"),
     ];
     drop(index);
     for (number, (harm, words)) in harms.iter().enumerate() {
         {
-            let index = (0..200).find_map(|_| sled::open(dir.path().join("index")).map_err(|_| std::thread::yield_now()).ok()).unwrap();
+            let index = (0..200)
+                .find_map(|_| sled::open(dir.path().join("index")).map_err(|_| std::thread::yield_now()).ok())
+                .unwrap();
             harm(&index);
             index.flush().unwrap();
         }
@@ -222,7 +232,13 @@ fn records_that_no_entry_makes_are_found_and_repaired() {
         assert!(what.contains(words), "{what}");
         assert_eq!((file, place), (dir.path().join("index"), None));
         let did = store.repair(&mut |_, _| ()).unwrap().did;
-        assert_eq!(did, [format!("the index was built again from the journal ({what}); the old one is kept as index.bad.{}", number + 1)]);
+        assert_eq!(
+            did,
+            [format!(
+                "the index was built again from the journal ({what}); the old one is kept as index.bad.{}",
+                number + 1
+            )]
+        );
         assert!(dump_of(&store) == dump);
         verify(&store);
     }
@@ -242,7 +258,8 @@ fn what_neither_copy_has_is_said_and_nothing_is_changed() {
         Err(StoreError::Lost { lost, .. }) => assert_eq!(lost, [Seq(8), Seq(20)]),
         other => panic!("{other:?}"),
     }
-    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().all(|name| name == "lock" || name == "journal.jsonl"), "{names:?}");
     assert!(fs::read(dir.path().join("journal.jsonl")).unwrap() == before);
 }
@@ -253,7 +270,9 @@ fn each_copy_makes_up_for_the_other() {
     let dump = ledger(dir.path());
     scratch(dir.path(), 8);
     {
-        let index = (0..200).find_map(|_| sled::open(dir.path().join("index")).map_err(|_| std::thread::yield_now()).ok()).unwrap();
+        let index = (0..200)
+            .find_map(|_| sled::open(dir.path().join("index")).map_err(|_| std::thread::yield_now()).ok())
+            .unwrap();
         index.remove("e0000000000000020").unwrap();
         index.flush().unwrap();
     }

@@ -1,8 +1,8 @@
 //! Random histories: from a row of numbers, whatever could happen next, most of it legal.
 
 use imgctl::model::{
-    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup, OciArtifact, Outcome,
-    Provenance, Rollout, Step,
+    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup,
+    OciArtifact, Outcome, Provenance, Rollout, Step,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,15 +39,24 @@ pub fn ami(number: u64, region: &str) -> Artifact {
 }
 
 pub fn container(name: &str, number: u64) -> Artifact {
-    let (repository, digest) = (format!("registry.example.com/team/{name}").parse().unwrap(), Digest::of(&number.to_le_bytes()));
+    let (repository, digest) =
+        (format!("registry.example.com/team/{name}").parse().unwrap(), Digest::of(&number.to_le_bytes()));
     let media_type = "application/vnd.oci.image.index.v1+json".into();
-    Artifact::Oci(OciArtifact { repository, digest, media_type, platforms: BTreeMap::new(), tag: Some(format!("1.{number}")) })
+    Artifact::Oci(OciArtifact {
+        repository,
+        digest,
+        media_type,
+        platforms: BTreeMap::new(),
+        tag: Some(format!("1.{number}")),
+    })
 }
 
 pub fn recorded(name: &str, version: u64) -> Event {
     let artifacts = vec![ami(version, "eu-west-1"), container(name, version)];
     let parent = (version % 3 == 1).then(|| key("base", version));
-    Event::ImageRecorded { image: Image::new(key(name, version), artifacts, Provenance { parent, ..Provenance::default() }) }
+    Event::ImageRecorded {
+        image: Image::new(key(name, version), artifacts, Provenance { parent, ..Provenance::default() }),
+    }
 }
 
 pub fn held(text: &str, reason: &str) -> Event {
@@ -63,7 +72,9 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
     let tags: BTreeSet<String> = (0..=dice.roll(2)).map(|_| format!("t{}", dice.roll(4))).collect();
     match dice.roll(14) {
         0..=2 => recorded(name, dice.roll(12)),
-        3 => Event::ArtifactsAdded { image, artifacts: vec![ami(dice.roll(50), dice.one(&["us-east-1", "eu-north-1"]))] },
+        3 => {
+            Event::ArtifactsAdded { image, artifacts: vec![ami(dice.roll(50), dice.one(&["us-east-1", "eu-north-1"]))] }
+        }
         4 => Event::Tagged { image, tags },
         5 => Event::Untagged { image, tags },
         6 => Event::TagsMirrored { image, tags: tags.clone(), done: tags, failed: BTreeMap::new() },
@@ -91,9 +102,10 @@ fn started(dice: &mut Dice, look: Lookup<'_>, channel: Channel, image: ImageKey)
     let from = state.current.map(|release| release.image);
     let back = state.depth.saturating_sub(1);
     let (image, cause) = match look.release(&channel, back).unwrap() {
-        Some(release) if dice.roll(2) == 0 => {
-            (release.image, Cause::Rollback { of: state.open, depth: back, leaves: from.clone(), automatic: dice.roll(2) == 0 })
-        }
+        Some(release) if dice.roll(2) == 0 => (
+            release.image,
+            Cause::Rollback { of: state.open, depth: back, leaves: from.clone(), automatic: dice.roll(2) == 0 },
+        ),
         _ => (image, Cause::Promote),
     };
     Event::RolloutStarted { channel, image, from, cause, reason: Some("why not".into()), steps: steps.collect() }
@@ -101,10 +113,13 @@ fn started(dice: &mut Dice, look: Lookup<'_>, channel: Channel, image: ImageKey)
 
 fn progressed(dice: &mut Dice, look: Lookup<'_>, channel: &Channel) -> Event {
     let open = look.channel(channel).unwrap().open.and_then(|id| look.rollout(id).unwrap());
-    let Some(Rollout { id: rollout, steps, image, .. }) = open else { return held(&channel.to_string(), "nothing is open") };
+    let Some(Rollout { id: rollout, steps, image, .. }) = open else {
+        return held(&channel.to_string(), "nothing is open");
+    };
     let step = 1 + u32::try_from(dice.roll(steps.len() as u64 + 1)).unwrap();
     let revision = format!("lt-0abc:{}", dice.roll(9)).parse().unwrap();
-    let running: BTreeMap<ImageRef, u32> = look.image(&image).unwrap().unwrap().image.addresses().map(|address| (address, 3)).collect();
+    let running: BTreeMap<ImageRef, u32> =
+        look.image(&image).unwrap().unwrap().image.addresses().map(|address| (address, 3)).collect();
     match dice.roll(8) {
         0 => Event::StepStarted { rollout, step },
         1 => Event::StepDeployed { rollout, step, revision, deployment: Some("0a1b".into()) },

@@ -49,7 +49,11 @@ fn append_for_ever(dir: &Path, rounds: u64, say: fn(&str)) {
         let version = u64::from(std::process::id()) << 20 | round;
         let reason = "x".repeat(usize::try_from(dice.roll(3) * dice.roll(2000)).unwrap());
         let entries = match dice.roll(8) {
-            0 => store.append_all(at(round), &ana(), &(0..dice.roll(30)).map(|_| held("web/prod", &reason)).collect::<Vec<_>>()),
+            0 => store.append_all(
+                at(round),
+                &ana(),
+                &(0..dice.roll(30)).map(|_| held("web/prod", &reason)).collect::<Vec<_>>(),
+            ),
             1 => {
                 let head = store.view().unwrap().head().seq;
                 store.claim(head, at(round), &ana(), &held("web/prod", &reason)).map(|entry| vec![entry])
@@ -110,14 +114,19 @@ fn no_acknowledged_entry_is_lost_in_two_hundred_kills() {
         // One ledger lives through many deaths, so that what one leaves behind meets the next.
         for _ in 0..15 {
             let writers = 1 + dice.roll(2);
-            let spawn = || child("ledger::recovery::one_process_appends_until_it_is_killed", dir.path(), &[]).spawn().unwrap();
+            let spawn =
+                || child("ledger::recovery::one_process_appends_until_it_is_killed", dir.path(), &[]).spawn().unwrap();
             let children: Vec<Child> = (0..writers).map(|_| spawn()).collect();
             kills += writers;
             let acknowledged = kill_after(children, Duration::from_micros(3000 + dice.roll(60_000)));
             let store = open(dir.path());
             let view = store.view().unwrap();
             for (seq, hash) in &acknowledged {
-                assert_eq!(view.entry(*seq).unwrap().map(|entry| entry.hash).as_ref(), Some(hash), "entry {seq} was acknowledged");
+                assert_eq!(
+                    view.entry(*seq).unwrap().map(|entry| entry.hash).as_ref(),
+                    Some(hash),
+                    "entry {seq} was acknowledged"
+                );
             }
             drop(view);
             verify(&store);
@@ -192,7 +201,9 @@ fn every_truncation_of_the_tail_without_an_index_ends_before_the_torn_line() {
 
 #[test]
 fn rubbish_at_the_end_is_set_aside_and_kept() {
-    for rubbish in [&b"{\"at\":"[..], b"\0\0\0\0\0\0\0\0", b"\n\n", b"{}\n", b"\xff\xfe\n{\"seq\":9}\n", &[b'x'; 200_000]] {
+    for rubbish in
+        [&b"{\"at\":"[..], b"\0\0\0\0\0\0\0\0", b"\n\n", b"{}\n", b"\xff\xfe\n{\"seq\":9}\n", &[b'x'; 200_000]]
+    {
         let dir = TempDir::new().unwrap();
         let (journal, dump) = eight(dir.path());
         let path = dir.path().join("journal.jsonl");
@@ -213,7 +224,9 @@ fn an_append_that_fails_leaves_the_ledger_as_it_was() {
         let before = dump_of(&store);
         let big = Event::Tagged { image: key("web", 1), tags: (0..9000).map(|n| format!("tag-{n}")).collect() };
         match store.append(at(9), &ana(), &big) {
-            Err(StoreError::Io { doing: "append to", path, source }) => tell(&format!("refused {} {source}", path.display())),
+            Err(StoreError::Io { doing: "append to", path, source }) => {
+                tell(&format!("refused {} {source}", path.display()))
+            }
             other => tell(&format!("wrong {:?}", other.map(|entry| entry.seq))),
         }
         assert_eq!(dump_of(&store), before);
@@ -226,10 +239,15 @@ fn an_append_that_fails_leaves_the_ledger_as_it_was() {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
     command.arg(std::env::current_exe().unwrap());
-    command.args(["ledger::recovery::an_append_that_fails_leaves_the_ledger_as_it_was", "--exact", "--nocapture"]).env(DIR, dir.path());
+    command
+        .args(["ledger::recovery::an_append_that_fails_leaves_the_ledger_as_it_was", "--exact", "--nocapture"])
+        .env(DIR, dir.path());
     let told = told(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("refused ") && told[0].contains("journal.jsonl") && told[0].contains("too large"), "{told:?}");
+    assert!(
+        told[0].starts_with("refused ") && told[0].contains("journal.jsonl") && told[0].contains("too large"),
+        "{told:?}"
+    );
     assert_eq!(told[1], "the same");
     assert!(fs::read(dir.path().join("journal.jsonl")).unwrap() == journal, "not a byte longer");
     assert_eq!(dump_of(&open(dir.path())), dump);
@@ -263,7 +281,11 @@ fn a_ledger_on_a_read_only_disk_can_be_read_and_not_written() {
         let copy = dir.path().join("it");
         fs::copy(exe, &copy).unwrap();
         command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy).args([test, "--exact", "--nocapture"]);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy).args([
+            test,
+            "--exact",
+            "--nocapture",
+        ]);
         command.env(DIR, &ledger).stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let told = told(command.spawn().unwrap());

@@ -99,7 +99,10 @@ fn a_view_that_is_kept_keeps_nobody_waiting() {
         other.append(at(second), &ana(), &held("web/prod", "meanwhile")).unwrap();
     }
     assert_eq!(view.head().seq, Seq(1), "what was known when it was taken");
-    assert!(matches!(one.claim(view.head().seq, at(9), &ana(), &held("web/prod", "late")), Err(StoreError::Moved { .. })));
+    assert!(matches!(
+        one.claim(view.head().seq, at(9), &ana(), &held("web/prod", "late")),
+        Err(StoreError::Moved { .. })
+    ));
     assert_eq!(view.entry(Seq(1)).unwrap().unwrap().seq, Seq(1), "and it can still be asked");
 }
 

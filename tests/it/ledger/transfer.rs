@@ -123,7 +123,9 @@ fn what_is_no_chain_is_refused_before_anything_is_written() {
     let target = dir.path().join("target");
     for (given, place, words) in cases {
         match import(&target, given.as_bytes()) {
-            Err(StoreError::NotAChain { line, why }) => assert!(line == place && why.contains(words), "line {line}: {why}"),
+            Err(StoreError::NotAChain { line, why }) => {
+                assert!(line == place && why.contains(words), "line {line}: {why}")
+            }
             other => panic!("{words}: {:?}", other.map(|(_, imported)| imported)),
         }
         assert!(!target.exists(), "{words}");
