@@ -5,6 +5,7 @@ pub mod drift;
 pub mod hold;
 pub mod images;
 pub mod init;
+pub mod ledger;
 pub mod log;
 pub mod manual;
 pub mod promote;
@@ -53,6 +54,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
         Command::Drift(args) => drift::run(&args, setup),
+        Command::Ledger(args) => ledger::run(&args, setup),
         Command::Init(args) => init::run(&args, setup),
         Command::Completions(args) => manual::completions(&args, &setup.screen),
         Command::Man(args) => manual::man(&args, &setup.screen),

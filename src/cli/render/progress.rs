@@ -164,7 +164,6 @@ impl Counter {
     }
 
     /// A count out of a known total.
-    #[expect(dead_code)]
     pub fn at(&self, done: u64, total: u64, what: &str) {
         self.bar.set_message(format!("{what} {done} of {total}"));
     }
