@@ -65,9 +65,8 @@ fn store(error: &StoreError) -> Vec<String> {
         StoreError::Moved { .. } => vec!["somebody else was quicker: look at imgctl log, and try again".to_owned()],
         StoreError::Busy { .. } => vec!["try again when the other imgctl is done".to_owned()],
         StoreError::Newer { .. } => vec!["upgrade imgctl; until then this ledger can be read, not written".to_owned()],
-        StoreError::Damaged { .. } => {
-            vec!["imgctl ledger verify says what is still whole".to_owned()]
-        }
+        // It says itself what to type.
+        StoreError::Damaged { .. } => Vec::new(),
         StoreError::Lost { .. } => {
             vec!["bring the lost entries back from an export: imgctl ledger import".to_owned()]
         }
