@@ -253,3 +253,83 @@ impl Line<'_> {
         Ok(entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Actor, Event};
+    use std::io::Write;
+
+    /// A chain whose entries are as long as these reasons, and where each ends.
+    fn chain(reasons: &[usize]) -> (Vec<u8>, Vec<Position>) {
+        let (mut text, mut places) = (Vec::new(), vec![Position::start()]);
+        for (number, length) in reasons.iter().enumerate() {
+            let channel = format!("web/env-{number}").parse().unwrap();
+            let event = Event::HoldSet { channel, reason: "r".repeat(*length) };
+            let last = places.last().unwrap();
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            let entry = Entry::seal(last.seq.next(), at, &Actor::default(), &event, &last.hash).unwrap();
+            text.extend(entry.line().bytes().chain([b'\n']));
+            places.push(Position { seq: entry.seq, hash: entry.hash, offset: text.len() as u64 });
+        }
+        (text, places)
+    }
+
+    fn journal(text: &[u8]) -> Journal {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        Journal::of(file, "journal".into())
+    }
+
+    fn walked(text: &[u8]) -> Walked {
+        journal(text).walk(&Position::start(), text.len() as u64, &mut |_, _| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn every_changed_byte_ends_the_chain_before_it() {
+        let (text, places) = chain(&[1, 2, 3]);
+        assert!(matches!(walked(&text), Walked { end: End::Clean, good } if good == places[3]));
+        for at in 0..text.len() {
+            let mut bad = text.clone();
+            bad[at] ^= 0x20;
+            let whole = places.iter().rposition(|place| place.offset <= at as u64).unwrap();
+            let Walked { good, end } = walked(&bad);
+            // A changed line's end takes the next line with it.
+            let last = whole == 2 || (whole == 1 && text[at] == b'\n');
+            assert_eq!(good, places[whole], "byte {at}");
+            assert_eq!(matches!(end, End::Torn { .. }), last, "byte {at}: {end:?}");
+        }
+    }
+
+    #[test]
+    fn the_tail_is_proved_however_long_its_lines_are() {
+        for reasons in [vec![10; 500], vec![200_000, 10], vec![10, 200_000], vec![70_000; 4], vec![10]] {
+            let (text, places) = chain(&reasons);
+            let len = text.len() as u64;
+            let tail = journal(&text).tail(len).unwrap();
+            assert_eq!((&tail.good, tail.end), (places.last().unwrap(), End::Clean));
+            let mut bad = text.clone();
+            bad[text.len() - 30] ^= 1;
+            assert_eq!(journal(&bad).tail(len).unwrap().good, places[places.len() - 2]);
+            for place in &places {
+                assert!(journal(&text).joins(place).unwrap());
+                let elsewhere = Position { offset: place.offset + 1, ..place.clone() };
+                assert!(!journal(&text).joins(&elsewhere).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn entries_that_were_swapped_or_left_out_are_no_chain() {
+        let (text, places) = chain(&[1, 1, 1]);
+        let part = |number: usize| &text[places[number - 1].offset as usize..places[number].offset as usize];
+        let swapped = [part(1), part(3), part(2)].concat();
+        let Walked { good, end } = walked(&swapped);
+        assert_eq!(
+            (good, end),
+            (places[1].clone(), End::Damaged { what: "entry 3 stands where entry 2 belongs".into() })
+        );
+        let left_out = [part(1), part(3)].concat();
+        assert_eq!(walked(&left_out).good, places[1]);
+    }
+}
