@@ -1,7 +1,6 @@
 //! A person's working folder: a config, a ledger, and the real binary run in it, over the lab.
 
 use super::lab::{Lab, imgctl, lab, scratch};
-use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,12 +56,6 @@ impl Desk {
         let ran = self.run(arguments);
         assert_eq!(ran.exit, 0, "imgctl {}: {}{}", arguments.join(" "), ran.out, ran.err);
         ran.out
-    }
-
-    /// The answer of a command that must succeed, as its JSON document.
-    pub fn json(&self, arguments: &[&str]) -> Value {
-        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        serde_json::from_str(&self.done(&arguments)).unwrap()
     }
 
     /// A command left to run, its output thrown away.
