@@ -53,7 +53,7 @@ async fn what_moved_before_a_failure_is_brought_back() {
     let stage = Stage::new("fl-half", 2, &[json!({}), json!({})]).await;
     stage.promote("1").await.unwrap();
     lab().post("drift", &json!({"group": stage.groups[1], "kind": "version", "version": "$Latest"}));
-    let denied = json!({"kind": "denied", "service": "autoscaling", "action": "UpdateAutoScalingGroup", "times": 1});
+    let denied = json!({"kind": "denied", "action": "UpdateAutoScalingGroup", "about": stage.groups[1], "times": 1});
     lab().post("fault", &denied);
     let ending = stage.promote("2").await.unwrap();
     let returned = ending.returned.expect("imgctl brings the first group back by itself");

@@ -84,6 +84,7 @@ impl Stage {
         let drift = self.desk.run(&["drift", &self.channel()]);
         assert_eq!(drift.exit, 0, "{when}: ledger and cloud disagree after {resumed:?}: {drift:?}");
         assert_eq!(self.runs().len(), 1, "{when}: the groups run different images");
+        self.desk.done(&["ledger", "verify"]);
     }
 }
 

@@ -20,10 +20,14 @@ scenarios! {
     a_channel_is_held_until_somebody_lifts_it
     a_container_image_is_known_by_its_bytes
     a_fault_in_the_config_is_shown_where_it_stands
+    a_full_or_read_only_disk_loses_nothing
     a_group_that_floats_is_pinned_first
+    a_ledger_from_tomorrow_is_read_but_not_written
+    a_ledger_moves_by_export_and_import
     a_plan_changes_nothing
     a_promotion_is_done_once
     a_registry_that_does_not_answer_is_not_believed
+    a_rewritten_ledger_is_found_out
     a_rollback_never_edits_history
     a_rollout_that_is_not_waited_for_is_finished_later
     a_wrong_word_brings_the_near_one

@@ -140,10 +140,7 @@ async fn a_version_made_before_a_crash_is_found_again() {
     let stage = Stage::new("conf-crash", json!({})).await;
     let step = stage.step(&stage.new).await;
     // The refresh is refused once: the version is made, and the process "dies" before a refresh has begun.
-    lab().post(
-        "fault",
-        &json!({"kind": "denied", "service": "autoscaling", "action": "StartInstanceRefresh", "times": 1}),
-    );
+    lab().post("fault", &json!({"kind": "denied", "action": "StartInstanceRefresh", "about": stage.name, "times": 1}));
     assert!(stage.order(&step, "crash", false).await.is_err());
     let deployed = stage.order(&step, "crash", true).await.unwrap();
     assert!(matches!(stage.end(&deployed).await, Motion::Succeeded));

@@ -93,7 +93,7 @@ class Control:
         times = None if body.get("forever") else int(body.get("times", 1))
         fault = Fault(
             kind=str(required(body, "kind")), service=str(body.get("service") or "*"),
-            action=str(body.get("action") or "*"), times=times, after=int(body.get("after", 0)),
+            action=str(body.get("action") or "*"), about=body.get("about"), times=times, after=int(body.get("after", 0)),
             status=int(body["status"]) if body.get("status") else None, message=body.get("message"),
         )
         self.app.faults.add(fault)

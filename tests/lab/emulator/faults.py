@@ -41,6 +41,8 @@ class Fault:
     kind: str
     service: str = "*"
     action: str = "*"
+    about: str | None = None
+    """Only calls with a parameter of this value: a group's name, an AMI's id."""
     times: int | None = 1
     """How many calls it answers; None for ever."""
     after: int = 0
@@ -50,7 +52,8 @@ class Fault:
     hits: int = 0
 
     def matches(self, request: AwsRequest) -> bool:
-        return self.service in ("*", request.service) and self.action in ("*", request.action)
+        about = self.about is None or self.about in request.params.values()
+        return about and self.service in ("*", request.service) and self.action in ("*", request.action)
 
     def answer(self, request: AwsRequest) -> Answer:
         known = KINDS.get((self.kind, FAMILY[request.protocol]))

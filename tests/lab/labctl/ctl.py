@@ -127,7 +127,7 @@ def cmd_fault(lab: Lab, o: argparse.Namespace) -> None:
     if o.clear or not o.kind:
         show(lab.ask("DELETE" if o.clear else "GET", "faults"))
         return
-    names = ("kind", "service", "action", "times", "forever", "after", "status", "message")
+    names = ("kind", "service", "action", "about", "times", "forever", "after", "status", "message")
     show(lab.ask("POST", "fault", fields(o, *names)))
 
 
@@ -259,7 +259,7 @@ def _steer_commands(add: Any) -> None:
     parameter.add_argument("--region")
     fault = add("fault", cmd_fault, "make AWS calls fail; without a kind, list the faults")
     fault.add_argument("kind", nargs="?", help="throttle, expired, denied, error, hang, drop, or an AWS error code")
-    for option in ("--service", "--action", "--message"):
+    for option in ("--service", "--action", "--about", "--message"):
         fault.add_argument(option)
     for option in ("--times", "--after", "--status"):
         fault.add_argument(option, type=int)

@@ -15,9 +15,10 @@ const NUMBERED: [(&str, &str); 3] = [
 const EXAMPLE: &str = "ami-0123456789abcdef0";
 
 /// What nobody needs to tell apart.
-const PLAIN: [(&str, &str); 3] = [
+const PLAIN: [(&str, &str); 4] = [
     (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00)?", "<time>"),
     (r"\b\d+(\.\d+)? ?(ms|µs)\b", "<duration>"),
+    (r"\bbyte \d+\b", "byte <n>"),
     (r"\b(just now|\d+ (min|h|days?|months|years) ago)", "<ago>"),
 ];
 
@@ -86,7 +87,7 @@ impl Redactor {
     pub fn redact(&mut self, text: &str) -> String {
         for (pattern, name) in self.numbered.clone() {
             for found in pattern.captures_iter(text) {
-                let content_digest = name == "hash" && text[..found.get(0).unwrap().start()].ends_with("sha256:");
+                let content_digest = name == "hash" && is_of_content(&text[..found.get(0).unwrap().start()]);
                 if !content_digest && &found[0] != EXAMPLE && !self.tokens.contains_key(&found[0]) {
                     let token = self.next_token(name, found.get(1).map_or("", |prefix| prefix.as_str()));
                     self.know(&token, &found[0]);
@@ -110,6 +111,13 @@ impl Redactor {
         *count += 1;
         if name.is_empty() { format!("{prefix}-<{count}>") } else { format!("<{name}:{count}>") }
     }
+}
+
+/// Whether a digest that follows this text is that of an image, and the same in every run: an entry's hash stands after
+/// its number or its key.
+fn is_of_content(before: &str) -> bool {
+    let Some(before) = before.strip_suffix("sha256:") else { return false };
+    !before.ends_with("\"hash\": \"") && !before.trim_end_matches(':').ends_with(|c: char| c.is_ascii_digit())
 }
 
 /// Replaces a value; where a column follows, it stays where it was.
@@ -169,6 +177,12 @@ mod tests {
         let text = redactor
             .redact("WHEN        WHAT\njust now    1\n3 days ago  2\nweb: 33 % replaced, 2 left (InProgress)\nend\n");
         assert_eq!(text, "WHEN  WHAT\n<ago>  1\n<ago>  2\nend\n");
+    }
+
+    #[test]
+    fn the_head_of_the_ledger_is_another_in_every_run() {
+        let head = "a".repeat(64);
+        assert_eq!(redactor().redact(&format!("head 3:sha256:{head}")), "head 3:sha256:<hash:1>");
     }
 
     #[test]
