@@ -74,7 +74,7 @@ pub fn calls(figures: &mut Figures, groups: usize) {
         let calls = lab.ask("GET", &format!("calls?since={since}"), &json!({}));
         f64::from(u32::try_from(calls["calls"].as_array().unwrap().len()).unwrap())
     };
-    run(&["init"], &[0]);
+    run(&["init", "--ledger", "ledger"], &[0]);
     std::fs::write(dir.path().join("imgctl.toml"), config).unwrap();
     run(&["record", "web@1", &images[0]], &[0]);
     run(&["record", "web@2", &images[1]], &[0]);
