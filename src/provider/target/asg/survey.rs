@@ -16,7 +16,7 @@ const GROUPS_A_CALL: usize = 100;
 /// DescribeInstances takes this many values in one filter.
 const NAMES_A_FILTER: usize = 200;
 /// Below this many templates, asking each by name is cheaper than listing all of the account.
-const FEW_TEMPLATES: usize = 4;
+const FEW_TEMPLATES: usize = 20;
 
 /// What one region said.
 struct Read {
@@ -109,13 +109,13 @@ async fn versions(
     for (template, names) in &wanted {
         let rows = read.entry(template.clone()).or_default();
         let listed = !rows.is_empty();
-        let missing = names.iter().filter(|name| find(rows, name).is_none());
+        // A numbered version never changes: what this process has read before is not asked again.
+        let known = |name: &str| name.parse().is_ok_and(|number| facts.get(region, template, number).is_some());
+        let missing = names.iter().filter(|name| find(rows, name).is_none() && !known(name));
         let mut ask: Vec<String> = missing.cloned().collect();
-        if !listed {
+        if !listed && !ask.is_empty() {
             ask.extend(["$Latest".to_owned(), "$Default".to_owned()].into_iter().filter(|name| !names.contains(name)));
         }
-        // A version that another process made known is immutable: no need to ask again.
-        ask.retain(|name| !(listed && name.parse().is_ok_and(|number| facts.get(region, template, number).is_some())));
         if !ask.is_empty() {
             let answer = template::read(aws, region, template, &ask).await?;
             rows.extend(answer);
