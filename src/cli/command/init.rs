@@ -26,7 +26,13 @@ pub fn run(_: &Init, setup: &Setup) -> Result<Exit, Failure> {
     let created = match store::create(ledger, uuid::Uuid::now_v7(), setup.now(), &setup.local_actor()) {
         Ok(_) => true,
         Err(StoreError::Exists { .. }) => false,
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            // Half a beginning would name a ledger that is not there, and stand in the way of the next try.
+            if wrote_config {
+                let _what_is_left_says_so_itself = std::fs::remove_file(&file);
+            }
+            return Err(error.into());
+        }
     };
     let file = setup.config.file.clone().unwrap_or(file);
     if !wrote_config && !created {
