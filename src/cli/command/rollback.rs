@@ -44,6 +44,16 @@ pub struct Rollback {
     how: How,
 }
 
+impl Rollback {
+    /// The command that does what was checked.
+    fn again(&self) -> String {
+        let to = self.to.as_ref().map(|version| format!(" --to {version}")).unwrap_or_default();
+        let further = if self.further { " --further" } else { "" };
+        let exact = if self.exact { " --exact" } else { "" };
+        format!("imgctl rollback {}{to}{further}{exact}", self.channel)
+    }
+}
+
 pub fn run(args: &Rollback, setup: &Setup) -> Result<Exit, Failure> {
     if !args.check {
         reasoned(setup, &args.channel, &args.how)?;
@@ -57,8 +67,11 @@ pub fn run(args: &Rollback, setup: &Setup) -> Result<Exit, Failure> {
             back.exact = Some(recorded_revisions(setup, &cloud, args, &back).await?);
         }
         let intent = Intent::Rollback { channel: args.channel.clone(), back };
-        let exit =
-            if args.check { check(setup, &cloud, &intent).await } else { go(setup, &cloud, &intent, &args.how).await };
+        let exit = if args.check {
+            check(args, setup, &cloud, &intent).await
+        } else {
+            go(setup, &cloud, &intent, &args.how).await
+        };
         setup.tell_notices(&cloud.store);
         exit
     })
@@ -86,16 +99,16 @@ async fn recorded_revisions(
 }
 
 /// "Could I roll back now, and if not, why not?"
-async fn check(setup: &Setup, cloud: &Cloud, intent: &Intent) -> Result<Exit, Failure> {
+async fn check(args: &Rollback, setup: &Setup, cloud: &Cloud, intent: &Intent) -> Result<Exit, Failure> {
     let progress = setup.progress();
     let plan = flow::plan(&cloud.ctx(&progress), intent).await?;
     let ready = plan.blockers.is_empty();
     let document = json!({ "ready": ready, "plan": plan });
-    setup.screen.show("rollback-check/1", document, || answer(&plan, setup.screen.out))?;
+    setup.screen.show("rollback-check/1", document, || answer(&plan, &args.again(), setup.screen.out))?;
     Ok(if ready { Exit::Done } else { Exit::Blocked })
 }
 
-fn answer(plan: &Plan, paint: Palette) -> String {
+fn answer(plan: &Plan, command: &str, paint: Palette) -> String {
     let mut text = String::new();
     let mut line = |mark: String, words: String| text.push_str(&format!("{mark} {words}\n"));
     if let Some(image) = &plan.image {
@@ -119,7 +132,7 @@ fn answer(plan: &Plan, paint: Palette) -> String {
     let verdict = match (plan.blockers.is_empty(), plan.is_noop()) {
         (false, _) => format!("no: {} cannot be rolled back now", plan.channel),
         (true, true) => format!("{} is there already; a rollback would do nothing", plan.channel),
-        (true, false) => format!("yes: imgctl rollback {}", plan.channel),
+        (true, false) => format!("yes: {command}"),
     };
     text.push_str(&format!("{verdict}\n"));
     text
