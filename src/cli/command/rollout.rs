@@ -70,8 +70,16 @@ fn agree(screen: &Screen, yes: bool) -> Result<(), Failure> {
     if yes || !screen.interactive || screen.json {
         return Ok(());
     }
-    let answer = dialoguer::Confirm::new().with_prompt("Do it?").default(false).interact();
-    if answer.unwrap_or_default() { Ok(()) } else { Err(Failure::Declined) }
+    match dialoguer::Confirm::new().with_prompt("Do it?").default(false).interact() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::Declined),
+        Err(_interrupted) => {
+            // The question is left as it stood, with the cursor hidden behind it.
+            let _terminal_may_be_gone = dialoguer::console::Term::stderr().show_cursor();
+            screen.complain("");
+            Err(Failure::Declined)
+        }
+    }
 }
 
 /// How it ended, and with which exit code.

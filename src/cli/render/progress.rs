@@ -36,7 +36,7 @@ impl Progress {
     fn bar(&self, step: &Step) -> ProgressBar {
         let make = || {
             let bar = self.bars.add(ProgressBar::new(100));
-            bar.set_style(style());
+            bar.set_style(style(self.screen.columns()));
             bar.set_prefix(step.target.to_string());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -136,8 +136,12 @@ fn moving(deployment: &Deployment) -> String {
     format!("{} % {word}{left} ({phase}{note})", deployment.percent)
 }
 
-fn style() -> ProgressStyle {
-    let template = "  {prefix:.bold} {bar:24.cyan/dim} {wide_msg} {elapsed:.dim}";
+/// In a narrow window the words matter more than the bar.
+fn style(columns: usize) -> ProgressStyle {
+    let template = match columns {
+        0..76 => "  {prefix:.bold} {wide_msg} {elapsed:.dim}",
+        _ => "  {prefix:.bold} {bar:24.cyan/dim} {wide_msg} {elapsed:.dim}",
+    };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
