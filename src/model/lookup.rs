@@ -209,8 +209,13 @@ impl Lookup<'_> {
             return Ok(None);
         };
         let wanted = selector.to_string();
-        let mut candidates: Vec<String> =
-            self.versions(name, 200)?.iter().map(|record| record.image.key.to_string()).collect();
+        let versions = self.versions(name, 200)?;
+        let tags = versions.iter().flat_map(|record| record.tags.iter().map(|tag| format!("{name}:{tag}")));
+        let mut candidates: Vec<String> = match selector {
+            ImageSelector::Tag { .. } => tags.collect(),
+            _ => Vec::new(),
+        };
+        candidates.extend(versions.iter().map(|record| record.image.key.to_string()));
         if candidates.is_empty() {
             candidates = self.recent(500)?.iter().map(|record| record.image.key.to_string()).collect();
         }
@@ -220,8 +225,12 @@ impl Lookup<'_> {
 
 /// The candidate most like `wanted`, if any is like it at all.
 pub fn nearest<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Option<String> {
-    let scored =
-        candidates.iter().map(|candidate| (strsim::jaro_winkler(wanted, candidate.as_ref()), candidate.as_ref()));
+    // Two letters changed about are one slip; in a short name they make up most of it.
+    let like = |candidate: &str| {
+        let slip = strsim::damerau_levenshtein(wanted, candidate) == 1;
+        if slip { 1.0 } else { strsim::jaro_winkler(wanted, candidate) }
+    };
+    let scored = candidates.iter().map(|candidate| (like(candidate.as_ref()), candidate.as_ref()));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.75).then(|| best.1.to_owned())
 }
