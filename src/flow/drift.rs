@@ -1,6 +1,6 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
-use super::load::running;
+use super::load::{running, unasked};
 use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
@@ -36,7 +36,7 @@ pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Re
     let mut witnesses = Vec::new();
     for (id, channel) in homes {
         let sight = sights.get(&id).cloned();
-        let sight = sight.unwrap_or(Sight::Unreachable { why: "it was not asked".to_owned() });
+        let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
         let declared = match (&sight, ctx.fleet.target(&id)) {
             (Sight::Seen(observed), Some(target)) => declared(code, target, observed).await,
             _ => BTreeMap::new(),

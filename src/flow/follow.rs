@@ -69,7 +69,9 @@ async fn motion(
         }
         tokio::select! {
             () = ctx.clock.sleep(pace.poll) => {}
-            () = ctx.stop.cancelled() => return Err(End::Left { why: format!("interrupted; {deployment} goes on by itself") }),
+            () = ctx.stop.cancelled() => {
+                return Err(End::Left { why: format!("interrupted; the platform goes on with {deployment} by itself") });
+            }
         }
     }
 }

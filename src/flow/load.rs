@@ -18,7 +18,7 @@ pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) ->
     for id in &spec.targets {
         let sight = match seen.get(id) {
             Some(answer) => sight(answer),
-            None => Sight::Unreachable { why: "no provider knows it".to_owned() },
+            None => unasked("no provider knows it"),
         };
         let recorded = {
             let view = ctx.store.view()?;
@@ -70,8 +70,16 @@ pub(super) fn sight(answer: &Result<Observed, TargetError>) -> Sight {
     match answer {
         Ok(observed) => Sight::Seen(Box::new(observed.clone())),
         Err(error @ TargetError::Gone { .. }) => Sight::Gone { why: error.to_string() },
-        Err(error) => Sight::Unreachable { why: error.to_string() },
+        Err(error) => {
+            let fix = error.hint().unwrap_or_else(|| "run the same command again".to_owned());
+            Sight::Unreachable { why: error.to_string(), fix }
+        }
     }
+}
+
+/// A target that nobody could be asked about: our own doing.
+pub(super) fn unasked(why: &str) -> Sight {
+    Sight::Unreachable { why: why.to_owned(), fix: "run the same command again with -v".to_owned() }
 }
 
 /// The addresses that some slot could take: an image in ten regions is asked about only where a target is.
@@ -103,6 +111,6 @@ fn fitness(answer: Availability) -> Fitness {
 /// Which of these targets run what, without the questions that only a deployment needs.
 pub(super) async fn running(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> BTreeMap<TargetId, Sight> {
     let seen = ctx.fleet.survey(ids, Depth::Running).await;
-    let missing = || Sight::Unreachable { why: "no provider knows it".to_owned() };
+    let missing = || unasked("no provider knows it");
     ids.iter().map(|id| (id.clone(), seen.get(id).map_or_else(missing, sight))).collect()
 }

@@ -1,6 +1,6 @@
 //! Observe: what each channel and target is recorded to run, and what it runs. Reads only.
 
-use super::load::running;
+use super::load::{running, unasked};
 use super::{Ctx, FlowError};
 use crate::model::{Channel, ChannelState, Lookup, RecordedTarget, Rollout, TargetId};
 use crate::plan::Sight;
@@ -35,7 +35,7 @@ pub async fn status(ctx: &Ctx<'_>, channels: &[Channel]) -> Result<Vec<Standing>
         let mut targets = BTreeMap::new();
         for id in &ctx.channel(&channel)?.targets {
             let sight = seen.get(id).cloned();
-            let sight = sight.unwrap_or(Sight::Unreachable { why: "it was not asked".to_owned() });
+            let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
             targets.insert(id.clone(), (look.target(id)?, sight));
         }
         standings.push(Standing { channel, state, open, targets });

@@ -78,8 +78,9 @@ pub fn drift(targets: &[Witnesses]) -> Vec<Finding> {
 
 fn of_target(witnesses: &Witnesses) -> Vec<Finding> {
     match &witnesses.sight {
-        Sight::Unreachable { why } => {
-            vec![whole(witnesses, World::Unreadable, format!("it could not be observed: {why}"))]
+        Sight::Unreachable { why, fix } => {
+            let found = whole(witnesses, World::Unreadable, format!("it could not be observed: {why}"));
+            vec![Finding { remedy: Some(fix.clone()), ..found }]
         }
         Sight::Gone { why } => vec![whole(witnesses, World::Absent, format!("it is not there: {why}"))],
         Sight::Seen(observed) => of_observed(witnesses, observed),
@@ -348,7 +349,9 @@ mod tests {
     fn sight(text: &str) -> Sight {
         match text {
             "none" => return Sight::Gone { why: "no Auto Scaling group `web`".into() },
-            "unreadable" => return Sight::Unreachable { why: "access denied".into() },
+            "unreadable" => {
+                return Sight::Unreachable { why: "access denied".into(), fix: "imgctl status web/prod".into() };
+            }
             _ => {}
         }
         let (configured, running) = text.split_once(" runs ").unwrap_or((text, ""));

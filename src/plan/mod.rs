@@ -61,6 +61,8 @@ pub enum Sight {
     /// No answer: unknown, and never taken for good.
     Unreachable {
         why: String,
+        /// What makes it answer, as a person would do it.
+        fix: String,
     },
 }
 

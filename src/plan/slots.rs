@@ -48,8 +48,7 @@ pub(super) fn need(snapshot: &Snapshot, id: &TargetId, view: &TargetView, image:
             let fix = "mend the name or region in imgctl.toml, or take the target out of the channel";
             return Need::Blocked(vec![Blocker::new(BlockerKind::Gone, id, why, fix)]);
         }
-        Sight::Unreachable { why } => {
-            let fix = "try again when it answers; what is not known is not taken for good";
+        Sight::Unreachable { why, fix } => {
             return Need::Blocked(vec![Blocker::new(BlockerKind::Unknown, id, why, fix)]);
         }
     };

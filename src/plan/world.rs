@@ -109,7 +109,7 @@ impl World {
     fn target(&mut self, id: &str, words: &[&str]) {
         let sight = match words {
             ["gone"] => Sight::Gone { why: "there is no such group".into() },
-            ["unreachable"] => Sight::Unreachable { why: "no answer".into() },
+            ["unreachable"] => Sight::Unreachable { why: "no answer".into(), fix: "ask again".into() },
             _ => Sight::Seen(Box::new(observed(id, words))),
         };
         let after = |word: &str| words.iter().position(|w| *w == word).map(|at| words[at + 1]);

@@ -121,7 +121,7 @@ fn sum(findings: &[Finding]) -> String {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     match (findings.len(), errors + warnings) {
-        (0, _) => "No target to look at.".to_owned(),
+        (0, _) => "No target to look at: the config names none ([[channels.NAME.ENV.targets]]).".to_owned(),
         (_, 0) => "In sync.".to_owned(),
         _ => format!("Drift: {}, {}.", many(errors, "error"), many(warnings, "warning")),
     }

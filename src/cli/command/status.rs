@@ -11,6 +11,7 @@ use crate::model::{Channel, Observed, RecordedTarget};
 use crate::plan::Sight;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Show each channel, and what its targets are recorded to run and really run
 #[derive(Debug, Args)]
@@ -35,9 +36,20 @@ pub fn run(args: &Status, setup: &Setup) -> Result<Exit, Failure> {
         if standings.is_empty() {
             setup.screen.hint("the config names no channel yet: [channels.NAME.ENV]");
         }
+        for fix in fixes(&standings) {
+            setup.screen.hint(fix);
+        }
         setup.tell_notices(&cloud.store);
         Ok(Exit::Done)
     })
+}
+
+/// What makes the targets answer that did not, each once.
+fn fixes(standings: &[Standing]) -> BTreeSet<&str> {
+    let sights = standings.iter().flat_map(|standing| standing.targets.values());
+    sights
+        .filter_map(|(_, sight)| if let Sight::Unreachable { fix, .. } = sight { Some(fix.as_str()) } else { None })
+        .collect()
 }
 
 fn text(standings: &[Standing], setup: &Setup) -> String {
@@ -106,7 +118,7 @@ fn runs(sight: &Sight) -> String {
             text
         }
         Sight::Gone { why } => format!("gone: {why}"),
-        Sight::Unreachable { why } => format!("unknown: {why}"),
+        Sight::Unreachable { why, .. } => format!("unknown: {why}"),
     }
 }
 
@@ -115,7 +127,7 @@ fn document(standing: &Standing) -> Value {
         let (seen, why) = match sight {
             Sight::Seen(observed) => (Some(observed), None),
             Sight::Gone { why } => (None, Some(format!("gone: {why}"))),
-            Sight::Unreachable { why } => (None, Some(format!("unreachable: {why}"))),
+            Sight::Unreachable { why, .. } => (None, Some(format!("unreachable: {why}"))),
         };
         let mark = match mark(recorded.as_ref(), sight) {
             "=" => "agrees",

@@ -8,7 +8,6 @@ use crate::model::lookup::LookupError;
 use crate::plan::Blocker;
 use crate::provider::source::SourceError;
 use crate::provider::state::FetchError;
-use crate::provider::target::TargetError;
 use crate::store::StoreError;
 
 impl Failure {
@@ -48,10 +47,19 @@ fn config(error: &ConfigError) -> Vec<String> {
 
 fn file(error: &std::io::Error) -> Option<String> {
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied => Some("you may not: look at the owner and mode of it".to_owned()),
+        std::io::ErrorKind::PermissionDenied => {
+            Some("you may not: look at the owner and mode of it (ls -ld), and who you are (id)".to_owned())
+        }
         std::io::ErrorKind::AlreadyExists => Some("nothing is overwritten: name another file".to_owned()),
         std::io::ErrorKind::StorageFull => Some("the disk is full: make room and try again".to_owned()),
-        std::io::ErrorKind::ReadOnlyFilesystem => Some("the disk is read-only".to_owned()),
+        std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
+            Some("a limit on files is reached (quota -s, ulimit -f): raise it and try again".to_owned())
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the disk is read-only: mount it writable, or work elsewhere (--ledger DIR)".to_owned())
+        }
+        std::io::ErrorKind::IsADirectory => Some("it is a directory: name a file in it".to_owned()),
+        std::io::ErrorKind::NotFound => Some("there is no such file: look at how the path is written".to_owned()),
         _ => None,
     }
 }
@@ -67,8 +75,12 @@ fn store(error: &StoreError) -> Vec<String> {
         StoreError::Newer { .. } => vec!["upgrade imgctl; until then this ledger can be read, not written".to_owned()],
         // It says itself what to type.
         StoreError::Damaged { .. } => Vec::new(),
-        StoreError::Lost { .. } => {
-            vec!["bring the lost entries back from an export: imgctl ledger import".to_owned()]
+        StoreError::Lost { dir, .. } => {
+            let (old, new) = (dir.display(), dir.with_extension("new"));
+            let new = new.display();
+            vec![format!(
+                "bring all back from an export: imgctl --ledger {new} ledger import EXPORT, then put {new} in the place of {old}"
+            )]
         }
         StoreError::Fork { .. } | StoreError::NotAChain { .. } => vec!["nothing was changed".to_owned()],
         StoreError::Io { source, .. } => file(source).into_iter().collect(),
@@ -109,17 +121,8 @@ fn flow(error: &FlowError) -> Vec<String> {
         FlowError::Fetch(FetchError::Read { source, .. }) => file(source).into_iter().collect(),
         FlowError::Fetch(FetchError::TooLarge { .. }) => vec!["terraform state pull > pulled.tfstate".to_owned()],
         FlowError::Lookup(error) => lookup(error),
-        FlowError::Target { source, .. } => target(source),
+        FlowError::Target { source, .. } => source.hint().into_iter().collect(),
         FlowError::Store(error) => store(error),
-    }
-}
-
-fn target(error: &TargetError) -> Vec<String> {
-    match error {
-        TargetError::Aws(error) => vec![error.hint()],
-        TargetError::Refused { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()).into_iter().collect(),
-        TargetError::Gone { .. } => vec!["look at its name and region in the config".to_owned()],
-        TargetError::Moved { .. } => vec!["imgctl drift shows what moved it".to_owned()],
     }
 }
 

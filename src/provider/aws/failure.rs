@@ -116,7 +116,7 @@ impl AwsError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoCredentials { .. } => {
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+                "name a profile that exists (AWS_PROFILE, or `profile` under [aws]), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             }
             Self::CredentialsFailed { .. } => "check the profile: aws sts get-caller-identity",
             Self::ExpiredCredentials { .. } => {

@@ -27,6 +27,18 @@ pub enum TargetError {
     Aws(#[from] Arc<AwsError>),
 }
 
+impl TargetError {
+    /// What to do next, as a person would type it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => Some(error.hint()),
+            Self::Refused { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::Gone { .. } => Some("look at its name and region in the config".to_owned()),
+            Self::Moved { .. } => Some("imgctl drift shows what moved it".to_owned()),
+        }
+    }
+}
+
 impl From<AwsError> for TargetError {
     fn from(error: AwsError) -> Self {
         Self::Aws(Arc::new(error))
