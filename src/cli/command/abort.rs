@@ -1,11 +1,12 @@
 //! `abort`: give a rollout up.
 
+use super::rollout::brings_back;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::event::counted;
 use crate::cli::setup::Setup;
 use crate::flow;
 use crate::flow::abort::Aborted;
-use crate::model::Seq;
+use crate::model::{Rollout, Seq};
 use clap::Args;
 use serde_json::json;
 
@@ -33,8 +34,8 @@ pub fn run(args: &Abort, setup: &Setup) -> Result<Exit, Failure> {
         let document =
             json!({ "rollout": aborted.rollout, "running": aborted.running, "cancelled": aborted.cancelled });
         setup.screen.show("abort/1", document, || text(&aborted))?;
-        let channel = &aborted.rollout.channel;
-        setup.screen.hint(&format!("imgctl rollback {channel} brings back what was replaced"));
+        let Rollout { channel, cause, from, .. } = &aborted.rollout;
+        setup.screen.hint(&brings_back(channel, cause, from.as_ref()));
         Ok(Exit::Done)
     })
 }

@@ -5,7 +5,7 @@ use crate::cli::render::plan::render;
 use crate::cli::screen::Screen;
 use crate::cli::setup::{Cloud, Setup};
 use crate::flow::{self, Ending, Intent, StepEnd};
-use crate::model::Outcome;
+use crate::model::{Cause, Channel, ImageKey, Outcome};
 use crate::plan::Plan;
 use clap::Args;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ pub fn show_plan(screen: &Screen, plan: &Plan) -> Result<Exit, Failure> {
 }
 
 /// Refused before anything is asked of the cloud.
-pub fn reasoned(setup: &Setup, channel: &crate::model::Channel, how: &How) -> Result<(), Failure> {
+pub fn reasoned(setup: &Setup, channel: &Channel, how: &How) -> Result<(), Failure> {
     if setup.channel(channel)?.require_reason && how.reason.is_none() && !how.plan {
         return Err(Failure::usage(format!("{channel} asks for a reason"), "add --reason \"…\""));
     }
@@ -140,10 +140,23 @@ fn hints(ending: &Ending) -> Vec<String> {
         (_, _, Some(returned)) => hints(returned),
         (None, Some(rollout), _) => vec![format!("imgctl resume {rollout} sees it to its end")],
         (Some(Outcome::Failed { .. }), _, _) => {
-            vec![format!("imgctl status {channel} shows what runs, imgctl rollback {channel} brings it back")]
+            vec![
+                format!("imgctl status {channel} shows what runs"),
+                brings_back(channel, &ending.plan.cause, ending.plan.from.as_ref()),
+            ]
         }
         (Some(Outcome::RolledBack { .. }), _, _) => vec![format!("imgctl log {channel}")],
         _ => Vec::new(),
+    }
+}
+
+/// What follows a rollout that did not succeed. The channel has not moved: after a promotion, a rollback would go below
+/// the release that is to come back.
+pub fn brings_back(channel: &Channel, cause: &Cause, from: Option<&ImageKey>) -> String {
+    match from {
+        _ if matches!(cause, Cause::Rollback { .. }) => format!("imgctl rollback {channel} tries again"),
+        Some(from) => format!("imgctl promote {from} {} brings back what was replaced", channel.env),
+        None => format!("imgctl promote NAME@VERSION {} puts another image there", channel.env),
     }
 }
 
