@@ -148,6 +148,20 @@ async fn a_version_made_before_a_crash_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_call_that_arrives_after_the_look_is_known_again() {
+    let stage = Stage::new("conf-late", json!({})).await;
+    let step = stage.step(&stage.new).await;
+    let first = stage.deploy(&step, "late").await;
+    // Another process looked before that call arrived, and carries the same order out.
+    let second = stage.order(&step, "late", true).await.unwrap();
+    assert_eq!(second.deployment, first.deployment, "one refresh, not two");
+    assert!(matches!(stage.end(&second).await, Motion::Succeeded));
+    let elsewhere =
+        stage.order(&Step { expect: step.expect.clone(), ..stage.step(&stage.old).await }, "other", true).await;
+    assert!(matches!(elsewhere, Err(TargetError::Moved { .. })), "moved elsewhere is still moved: {elsewhere:?}");
+}
+
+#[tokio::test]
 async fn a_running_refresh_is_turned_back() {
     let stage = Stage::new("conf-back", json!({"size": 4})).await;
     let first = stage.deploy(&stage.step(&stage.new).await, "forth").await;

@@ -108,7 +108,8 @@ fn kill_after(mut children: Vec<Child>, pause: Duration) -> Vec<(Seq, Digest)> {
 #[test]
 fn no_acknowledged_entry_is_lost_in_two_hundred_kills() {
     let (mut dice, mut kills, mut all, mut torn) = (Dice(2026), 0, 0, 0);
-    while kills < 210 {
+    // On a busy machine many children die before their first word: then more of them have to.
+    while kills < 210 || (all <= 200 && kills < 2100) {
         let dir = TempDir::new().unwrap();
         drop(create(dir.path()));
         // One ledger lives through many deaths, so that what one leaves behind meets the next.

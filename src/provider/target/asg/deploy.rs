@@ -16,11 +16,20 @@ struct Standing {
     revision: Revision,
 }
 
+/// A process that died may have sent its last call before, and AWS may have heard it after the group was looked at: what
+/// has moved is then where this order leads anyway.
+fn arrived_late(order: &Order<'_>, standing: &Standing, wanted: &AmiId) -> bool {
+    let exact = order.step.exact.as_ref();
+    order.again
+        && standing.version.image() == Some(wanted.as_str())
+        && exact.is_none_or(|exact| *exact == standing.revision)
+}
+
 impl AsgTarget {
     pub(super) async fn carry_out(&self, order: &Order<'_>) -> Result<Deployed, TargetError> {
         let wanted = self.wanted(order)?;
         let mut standing = self.standing().await?;
-        if standing.revision != order.step.expect {
+        if standing.revision != order.step.expect && !arrived_late(order, &standing, &wanted) {
             let (expected, found) = (order.step.expect.clone(), standing.revision);
             return Err(TargetError::Moved { target: self.spec.id.clone(), expected, found });
         }
