@@ -63,7 +63,7 @@ pub fn calls(figures: &mut Figures, groups: usize) {
     let made = lab.ask("POST", "groups", &json!({"count": groups, "prefix": "web-", "ami": images[0], "size": 1}));
     let names: Vec<&str> = made["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let targets = names.iter().map(|name| {
-        format!("[[channels.web.prod.targets]]\nid = \"{name}\"\nkind = \"asg\"\nname = \"{name}\"\npoll_interval = \"5s\"\n")
+        format!("[[channels.web.prod.targets]]\nid = \"{name}\"\nkind = \"asg\"\nname = \"{name}\"\npoll_interval = \"1s\"\n")
     });
     let config = format!("[ledger]\npath = \"ledger\"\n\n{}", targets.collect::<String>());
     let run = |arguments: &[&str], codes: &[i32]| -> f64 {

@@ -7,7 +7,8 @@ use super::template::{self, TemplateFacts, Version};
 use super::{AsgSpec, template_slot};
 use crate::model::{Accepts, AmiId, Arch, ImageRef, Observed, Obstacle, Region, SlotImage, SlotState, TargetId};
 use crate::provider::aws::{Aws, AwsError, classify};
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::error::ProvideErrorMetadata;
+use aws_sdk_ec2::types::{Filter, Reservation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use std::sync::Arc;
 const GROUPS_A_CALL: usize = 100;
 /// DescribeInstances takes this many values in one filter.
 const NAMES_A_FILTER: usize = 200;
+/// Up to this many instances are asked for by their ids: the cheapest question EC2 has.
+const IDS_A_CALL: usize = 100;
 /// Below this many templates, asking each by name is cheaper than listing all of the account.
 const FEW_TEMPLATES: usize = 20;
 
@@ -165,6 +168,19 @@ async fn instances(
     region: &Region,
     groups: &BTreeMap<String, Group>,
 ) -> Result<BTreeMap<String, String>, AwsError> {
+    let ids: Vec<String> = groups.values().flat_map(|group| group.instances.clone()).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if ids.len() <= IDS_A_CALL {
+        let call = aws.ec2(region).describe_instances().set_instance_ids(Some(ids));
+        match call.send().await {
+            Ok(answer) => return Ok(images_of(answer.reservations()).collect()),
+            // An instance that has just been launched may not be known to EC2 yet: the group's tag finds the others.
+            Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => {}
+            Err(error) => return Err(classify("ec2:DescribeInstances", &format!("instances in {region}"), error)),
+        }
+    }
     let names: Vec<String> =
         groups.values().filter(|group| !group.instances.is_empty()).map(|group| group.name.clone()).collect();
     let mut images = BTreeMap::new();
@@ -174,11 +190,15 @@ async fn instances(
         while let Some(page) = pages.next().await {
             let object = format!("instances of {} groups in {region}", chunk.len());
             let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
-            let instances = page.reservations().iter().flat_map(|reservation| reservation.instances());
-            images.extend(instances.filter_map(|i| Some((i.instance_id()?.to_owned(), i.image_id()?.to_owned()))));
+            images.extend(images_of(page.reservations()));
         }
     }
     Ok(images)
+}
+
+fn images_of(reservations: &[Reservation]) -> impl Iterator<Item = (String, String)> + '_ {
+    let instances = reservations.iter().flat_map(|reservation| reservation.instances());
+    instances.filter_map(|instance| Some((instance.instance_id()?.to_owned(), instance.image_id()?.to_owned())))
 }
 
 /// Which architectures the instance types of these versions have (DescribeInstanceTypes, 100 types a call).
