@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub lineage: BTreeMap<u64, Release>,
     /// The rollout of this channel that has not finished.
     pub open: Option<Rollout>,
+    /// The last rollout of this channel, where it was a promotion that failed or was given up.
+    pub failed: Option<Rollout>,
     /// Every image that the lineage or the intent names.
     pub images: BTreeMap<ImageKey, Image>,
     pub rejections: BTreeMap<ImageKey, Rejection>,

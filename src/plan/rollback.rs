@@ -1,8 +1,8 @@
 //! Rollback: which release is underneath, and is it fit to return to.
 
 use super::promote::add_steps;
-use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot};
-use crate::model::{Cause, Image, ImageKey, Outcome, Release, Revision, Rollout, Seq, TargetId};
+use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot, TargetView};
+use crate::model::{Cause, Image, ImageKey, ImageRef, Outcome, Release, Revision, Rollout, Seq, TargetId};
 use std::collections::BTreeMap;
 
 /// What the person asked for.
@@ -82,9 +82,39 @@ fn way(snapshot: &Snapshot, back: &Back) -> Result<Way, Blocker> {
     if stays && let Some(current) = &state.current {
         return Ok(Way { depth: state.depth, image: current.image.clone(), leaves: None, of, skipped: Vec::new() });
     }
+    if let Some(way) = brought_back(snapshot, back) {
+        return Ok(way);
+    }
     // An open promotion has not moved the channel: what is underneath it is the channel's current release.
     let deepest = if open.is_some() { state.depth } else { state.depth.saturating_sub(1) };
     nearest(snapshot, deepest, leaves, of)
+}
+
+/// A promotion that failed has not moved the channel: while a target still has something of it, "back" means the
+/// channel's own release, not the one below.
+fn brought_back(snapshot: &Snapshot, back: &Back) -> Option<Way> {
+    let current = snapshot.state.current.as_ref()?;
+    let failed = snapshot.failed.as_ref().filter(|failed| failed.image != current.image)?;
+    if snapshot.open.is_some() || back.further || unfit(snapshot, current).is_some() {
+        return None;
+    }
+    let own: Vec<ImageRef> = snapshot.images.get(&current.image)?.addresses().collect();
+    let left = snapshot.images.get(&failed.image)?.addresses().filter(|address| !own.contains(address));
+    let left: Vec<ImageRef> = left.collect();
+    let has_some = |view: &TargetView| match &view.sight {
+        Sight::Seen(observed) => {
+            let configured = observed.slots.values().filter_map(|slot| slot.image.now());
+            configured.chain(observed.running.keys()).any(|image| left.contains(image))
+        }
+        Sight::Gone { .. } | Sight::Unreachable { .. } => false,
+    };
+    snapshot.targets.values().any(has_some).then(|| Way {
+        depth: snapshot.state.depth,
+        image: current.image.clone(),
+        leaves: Some(failed.image.clone()),
+        of: Some(failed.id),
+        skipped: Vec::new(),
+    })
 }
 
 /// The hold that stands was set by the rollback that put the current release there.
@@ -237,6 +267,20 @@ mod tests {
         assert_eq!(plan.steps[0].interrupts.as_deref(), Some("refresh-1"));
         let Cause::Rollback { of, leaves, .. } = plan.cause else { panic!() };
         assert_eq!((of, leaves.unwrap().to_string().as_str()), (Some(Seq(9)), "web@2"));
+    }
+
+    #[test]
+    fn what_a_failed_promotion_left_is_brought_back_to_the_channels_own_release() {
+        let world = "web@1 = ami-1; web@2 = ami-2; web@3 = ami-3; release web@1; current web@2; failed web@3;";
+        let plan = |target: &str, back: &Back| plan(&format!("{world} target a: {target} recorded web@2"), back);
+        let left = plan("ami-3", &Back::default());
+        check(&left, "~ a  ami-00000003 → ami-00000002");
+        let Cause::Rollback { of, depth, leaves, .. } = left.cause else { panic!() };
+        assert_eq!((of, depth, leaves.unwrap().to_string().as_str()), (Some(Seq(9)), 2, "web@3"));
+        // Where nothing of it is left, and where it is asked for, the word means the release below.
+        check(&plan("ami-2", &Back::default()), "~ a  ami-00000002 → ami-00000001");
+        let further = Back { further: true, ..Back::default() };
+        check(&plan("ami-3", &further), "~ a  ami-00000003 → ami-00000001");
     }
 
     #[test]

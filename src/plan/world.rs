@@ -34,6 +34,7 @@ impl World {
             state: ChannelState::default(),
             lineage: BTreeMap::new(),
             open: None,
+            failed: None,
             images: BTreeMap::new(),
             rejections: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -75,6 +76,11 @@ impl World {
                 self.snapshot.rejections.insert(image, rejection);
             }
             ["open", key] => self.open(key),
+            ["failed", key] => {
+                self.open(key);
+                self.snapshot.state.open = None;
+                self.snapshot.failed = self.snapshot.open.take();
+            }
             ["started", target] => self.started.push((*target).to_owned()),
             ["target", id, rest @ ..] => self.target(id.trim_end_matches(':'), rest),
             other => panic!("{other:?}"),
