@@ -1,9 +1,7 @@
 //! Load: everything a plan may look at, in one snapshot. A failed read is a value, not an error.
 
 use super::{Ctx, FlowError};
-use crate::model::{
-    Accepts, Cause, Channel, Entry, Event, Image, ImageKey, ImageRef, Lookup, Observed, Outcome, Rollout, TargetId,
-};
+use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, TargetId};
 use crate::plan::{Fitness, Sight, Snapshot, TargetView};
 use crate::provider::source::Availability;
 use crate::provider::target::{Depth, TargetError};
@@ -11,9 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How many releases underneath are looked at: more than any on-call goes back in one night.
 const LINEAGE: u64 = 20;
-
-/// How many entries of a channel are looked through for the end of its last rollout: holds and rejections may follow it.
-const RECENT: usize = 20;
 
 /// What the ledger, the targets and the image sources say about one channel. `named` is an image of the intent.
 pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
@@ -49,9 +44,8 @@ fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Resul
         lineage.extend(look.release(channel, depth)?.map(|release| (depth, release)));
     }
     let open = state.open.map(|open| look.rollout(open)).transpose()?.flatten();
-    let failed = failed(&look, channel)?;
-    let rollouts = open.iter().chain(&failed).map(|rollout| &rollout.image);
-    let keys = lineage.values().map(|release| &release.image).chain(named).chain(rollouts);
+    let failed = state.failed.map(|failed| look.rollout(failed)).transpose()?.flatten();
+    let keys = lineage.values().map(|release| &release.image).chain(named).chain(open.as_ref().map(|open| &open.image));
     let mut images = BTreeMap::new();
     let mut rejections = BTreeMap::new();
     for key in keys.cloned().collect::<BTreeSet<ImageKey>>() {
@@ -71,20 +65,6 @@ fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Resul
         targets: BTreeMap::new(),
         fitness: BTreeMap::new(),
     })
-}
-
-/// The rollout that ended last, where it was a promotion and left the channel where it was.
-fn failed(look: &Lookup<'_>, channel: &Channel) -> Result<Option<Rollout>, FlowError> {
-    let ended = |entry: Entry| match entry.event {
-        Event::RolloutFinished { rollout, .. } => Some(rollout),
-        _ => None,
-    };
-    let Some(last) = look.channel_log(channel, RECENT)?.into_iter().find_map(ended) else { return Ok(None) };
-    let without_effect = |rollout: &Rollout| {
-        matches!(rollout.cause, Cause::Promote)
-            && matches!(rollout.outcome, Some(Outcome::Failed { .. } | Outcome::Aborted { .. }))
-    };
-    Ok(look.rollout(last)?.filter(without_effect))
 }
 
 /// An answer about a target as a value a plan can look at.

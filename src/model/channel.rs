@@ -83,4 +83,14 @@ pub struct ChannelState {
     /// The rollout that has begun and not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Seq>,
+    /// The newest rollout that failed or was given up, until another one succeeds: what it moved may still be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Seq>,
+}
+
+impl ChannelState {
+    /// The image that was released last.
+    pub fn image(&self) -> Option<&ImageKey> {
+        self.current.as_ref().map(|release| &release.image)
+    }
 }

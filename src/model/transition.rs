@@ -60,9 +60,7 @@ impl Fold<'_> {
             Event::Untagged { image, tags } => self.untagged(image, tags),
             Event::TagsMirrored { image, .. } => self.known(image).map(|_| self.log_image(image)),
             Event::RolloutStarted { .. } => self.rollout_started(),
-            Event::StepStarted { rollout, step } => {
-                self.step(*rollout, *step, StepState::Started { at: self.entry.at, revision: None }).map(drop)
-            }
+            Event::StepStarted { rollout, step } => self.step_started(*rollout, *step),
             Event::StepDeployed { rollout, step, revision, .. } => {
                 let state = StepState::Started { at: self.entry.at, revision: Some(revision.clone()) };
                 self.step(*rollout, *step, state).map(drop)
@@ -262,6 +260,14 @@ impl Fold<'_> {
         Ok(rollout)
     }
 
+    /// Reports of an ended rollout are true and come late; a new deed of it is neither.
+    fn step_started(&mut self, rollout: Seq, step: u32) -> Result<(), Fault> {
+        if let Some(outcome) = self.rollout(rollout)?.outcome {
+            return Err(impossible(format!("rollout {rollout} has ended ({outcome}), and begins no further step")));
+        }
+        self.step(rollout, step, StepState::Started { at: self.entry.at, revision: None }).map(drop)
+    }
+
     fn step_succeeded(&mut self) -> Result<(), Fault> {
         let Event::StepSucceeded { rollout, step, revision, slots, .. } = &self.entry.event else { return Ok(()) };
         let rollout = self.step(*rollout, *step, StepState::Succeeded { revision: revision.clone() })?;
@@ -292,9 +298,15 @@ impl Fold<'_> {
         }
         let mut state = self.look.channel(&rollout.channel)?;
         match outcome {
-            Outcome::Succeeded => self.release(&mut state, &rollout),
+            Outcome::Succeeded => {
+                self.release(&mut state, &rollout);
+                state.failed = None;
+            }
+            // The channel's own image is not bad because one more target could not take it, and nothing else is
+            // underneath for that.
+            _ if rollout.cause == Cause::Promote && state.image() == Some(&rollout.image) => {}
             Outcome::RolledBack { reason } => self.reject(&rollout.image, Some(&rollout.channel), reason),
-            Outcome::Failed { .. } | Outcome::Aborted { .. } | Outcome::Superseded { .. } => {}
+            Outcome::Failed { .. } | Outcome::Aborted { .. } | Outcome::Superseded { .. } => state.failed = Some(id),
         }
         state.open = None;
         rollout.outcome = Some(outcome.clone());

@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub lineage: BTreeMap<u64, Release>,
     /// The rollout of this channel that has not finished.
     pub open: Option<Rollout>,
-    /// The last rollout of this channel, where it was a promotion that failed or was given up.
+    /// The newest rollout that failed or was given up, where none has succeeded since.
     pub failed: Option<Rollout>,
     /// Every image that the lineage or the intent names.
     pub images: BTreeMap<ImageKey, Image>,

@@ -2,14 +2,14 @@
 
 use super::slots::is_settled;
 use super::{Sight, Snapshot};
-use crate::model::{Rollout, Step, StepState};
+use crate::model::{Deployment, Motion, Rollout, Step, StepState};
 
 /// What to do about one step of an open rollout. The word is what is observed, not what was hoped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
     /// The target is there: to be confirmed in the ledger.
     Confirm(Step),
-    /// The platform is on its way there: to be followed.
+    /// The platform is on its way there, or gave it up while nobody looked: to be followed to its end.
     Follow { step: Step, deployment: String },
     /// To be ordered, with what the target is now as its precondition.
     Deploy(Step),
@@ -43,11 +43,17 @@ fn left(snapshot: &Snapshot, rollout: &Rollout, step: &Step) -> Left {
         StepState::Started { revision, .. } => revision,
         _ => None,
     };
-    let ours = |deployment: &&crate::model::Deployment| ordered.is_some() && deployment.toward == ordered;
+    let ours = |deployment: &&Deployment| ordered.is_some() && deployment.toward == ordered && tells(deployment);
     if let Some(deployment) = observed.deployment.as_ref().filter(ours) {
         return Left::Follow { step: step.clone(), deployment: deployment.id.clone() };
     }
     Left::Deploy(Step { expect: observed.revision.clone(), ..step.clone() })
+}
+
+/// Whether following it tells something: one that a person cancelled, or that was undone after it succeeded, is
+/// ordered again, but an image that the platform gave up is not tried a second time.
+fn tells(deployment: &Deployment) -> bool {
+    deployment.is_active() || matches!(deployment.motion, Motion::Failed { .. } | Motion::RolledBack { .. })
 }
 
 #[cfg(test)]
@@ -71,6 +77,12 @@ mod tests {
     #[test]
     fn what_is_on_its_way_is_followed() {
         let left = left_of(&format!("{OPEN} started a; target a: ami-1 moving"));
+        assert!(matches!(left.as_slice(), [Left::Follow { deployment, .. }] if deployment == "refresh-1"), "{left:?}");
+    }
+
+    #[test]
+    fn what_the_platform_gave_up_while_nobody_looked_is_not_ordered_again() {
+        let left = left_of(&format!("{OPEN} started a; target a: ami-1 returned"));
         assert!(matches!(left.as_slice(), [Left::Follow { deployment, .. }] if deployment == "refresh-1"), "{left:?}");
     }
 

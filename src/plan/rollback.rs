@@ -1,8 +1,9 @@
 //! Rollback: which release is underneath, and is it fit to return to.
 
 use super::promote::add_steps;
-use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot, TargetView};
-use crate::model::{Cause, Image, ImageKey, ImageRef, Outcome, Release, Revision, Rollout, Seq, TargetId};
+use super::slots::{Need, need};
+use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot};
+use crate::model::{Cause, Image, ImageKey, Outcome, Release, Revision, Rollout, Seq, TargetId};
 use std::collections::BTreeMap;
 
 /// What the person asked for.
@@ -79,42 +80,37 @@ fn way(snapshot: &Snapshot, back: &Back) -> Result<Way, Blocker> {
     if let Some(wanted) = &back.to {
         return named(snapshot, wanted, leaves, of);
     }
+    if let Some((deepest, leaves, of)) = undone(snapshot, back) {
+        return nearest(snapshot, deepest, leaves, of);
+    }
     if stays && let Some(current) = &state.current {
         return Ok(Way { depth: state.depth, image: current.image.clone(), leaves: None, of, skipped: Vec::new() });
-    }
-    if let Some(way) = brought_back(snapshot, back) {
-        return Ok(way);
     }
     // An open promotion has not moved the channel: what is underneath it is the channel's current release.
     let deepest = if open.is_some() { state.depth } else { state.depth.saturating_sub(1) };
     nearest(snapshot, deepest, leaves, of)
 }
 
-/// A promotion that failed has not moved the channel: while a target still has something of it, "back" means the
-/// channel's own release, not the one below.
-fn brought_back(snapshot: &Snapshot, back: &Back) -> Option<Way> {
-    let current = snapshot.state.current.as_ref()?;
-    let failed = snapshot.failed.as_ref().filter(|failed| failed.image != current.image)?;
-    if snapshot.open.is_some() || back.further || unfit(snapshot, current).is_some() {
-        return None;
-    }
-    let own: Vec<ImageRef> = snapshot.images.get(&current.image)?.addresses().collect();
-    let left = snapshot.images.get(&failed.image)?.addresses().filter(|address| !own.contains(address));
-    let left: Vec<ImageRef> = left.collect();
-    let has_some = |view: &TargetView| match &view.sight {
-        Sight::Seen(observed) => {
-            let configured = observed.slots.values().filter_map(|slot| slot.image.now());
-            configured.chain(observed.running.keys()).any(|image| left.contains(image))
+/// After a rollout that ended badly the word is about what that one left behind: a failed rollback is tried again, and
+/// under a failed promotion that moved something lies the channel's current release, not the one below it.
+fn undone(snapshot: &Snapshot, back: &Back) -> Option<(u64, Option<ImageKey>, Option<Seq>)> {
+    let failed = snapshot.failed.as_ref().filter(|_| snapshot.open.is_none())?;
+    match &failed.cause {
+        Cause::Rollback { depth, .. } if back.further => {
+            Some((depth.saturating_sub(1), Some(failed.image.clone()), Some(failed.id)))
         }
-        Sight::Gone { .. } | Sight::Unreachable { .. } => false,
-    };
-    snapshot.targets.values().any(has_some).then(|| Way {
-        depth: snapshot.state.depth,
-        image: current.image.clone(),
-        leaves: Some(failed.image.clone()),
-        of: Some(failed.id),
-        skipped: Vec::new(),
-    })
+        Cause::Rollback { depth, leaves, .. } => Some((*depth, leaves.clone(), Some(failed.id))),
+        Cause::Promote => {
+            let current = snapshot.images.get(snapshot.state.image()?)?;
+            let moved = !back.further && current.key != failed.image && astray(snapshot, current);
+            moved.then(|| (snapshot.state.depth, Some(failed.image.clone()), Some(failed.id)))
+        }
+    }
+}
+
+/// Whether some target does not run this image, or cannot be seen to.
+fn astray(snapshot: &Snapshot, image: &Image) -> bool {
+    snapshot.targets.iter().any(|(id, view)| !matches!(need(snapshot, id, view, image), Need::Settled { .. }))
 }
 
 /// The hold that stands was set by the rollback that put the current release there.
@@ -267,6 +263,32 @@ mod tests {
         assert_eq!(plan.steps[0].interrupts.as_deref(), Some("refresh-1"));
         let Cause::Rollback { of, leaves, .. } = plan.cause else { panic!() };
         assert_eq!((of, leaves.unwrap().to_string().as_str()), (Some(Seq(9)), "web@2"));
+    }
+
+    /// Where it goes, and what it leaves.
+    fn goes(text: &str, back: &Back) -> (String, Option<String>) {
+        let plan = plan(text, back);
+        let Cause::Rollback { leaves, .. } = plan.cause else { panic!("{:?}", plan.cause) };
+        (plan.image.unwrap().to_string(), leaves.map(|left| left.to_string()))
+    }
+
+    #[test]
+    fn a_rollback_that_failed_is_tried_again_and_not_further_down() {
+        // Over a promotion of web@4 that never was released: the channel's current release is the destination.
+        let four = "web@4 = ami-4; failed web@3 back to 3; target a: ami-4";
+        assert_eq!(goes(&format!("{THREE} {four}"), &Back::default()).0, "web@3");
+        let left = "failed web@2 back to 2; target a: ami-3";
+        assert_eq!(goes(&format!("{THREE} {left}"), &Back::default()), ("web@2".into(), Some("web@3".into())));
+        let further = Back { further: true, ..Back::default() };
+        assert_eq!(goes(&format!("{THREE} {left}"), &further), ("web@1".into(), Some("web@2".into())));
+    }
+
+    #[test]
+    fn after_a_promotion_that_failed_half_way_the_current_release_is_underneath() {
+        let half = format!("{THREE} web@4 = ami-4; failed web@4; target a: ami-4; target b: ami-3 recorded web@3");
+        assert_eq!(goes(&half, &Back::default()), ("web@3".into(), Some("web@4".into())));
+        let untouched = format!("{THREE} web@4 = ami-4; failed web@4; target a: ami-3 recorded web@3");
+        assert_eq!(goes(&untouched, &Back::default()), ("web@2".into(), Some("web@3".into())));
     }
 
     #[test]

@@ -76,10 +76,16 @@ impl World {
                 self.snapshot.rejections.insert(image, rejection);
             }
             ["open", key] => self.open(key),
-            ["failed", key] => {
+            ["failed", key, rest @ ..] => {
                 self.open(key);
                 self.snapshot.state.open = None;
-                self.snapshot.failed = self.snapshot.open.take();
+                let mut failed = self.snapshot.open.take().unwrap();
+                if let ["back", "to", depth] = rest {
+                    let leaves = self.snapshot.state.image().filter(|now| **now != failed.image).cloned();
+                    failed.cause =
+                        Cause::Rollback { of: None, depth: depth.parse().unwrap(), leaves, automatic: false };
+                }
+                self.snapshot.failed = Some(failed);
             }
             ["started", target] => self.started.push((*target).to_owned()),
             ["target", id, rest @ ..] => self.target(id.trim_end_matches(':'), rest),
@@ -177,9 +183,11 @@ fn observed(id: &str, words: &[&str]) -> Observed {
         SlotImage::Pinned { image: image.clone() }
     };
     let running = words.iter().position(|word| *word == "running").map_or(image, |at| ami(words[at + 1]));
-    let deployment = words.contains(&"moving").then(|| Deployment {
+    let returned = words.contains(&"returned").then(|| Motion::RolledBack { reason: "it was unhealthy".into() });
+    let moving = words.contains(&"moving").then(|| Motion::Moving { phase: "InProgress".into(), note: None });
+    let deployment = returned.or(moving).map(|motion| Deployment {
         id: "refresh-1".into(),
-        motion: Motion::Moving { phase: "InProgress".into(), note: None },
+        motion,
         toward: Some("lt-a:2".parse().unwrap()),
         started: None,
         percent: 33,
