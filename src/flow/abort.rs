@@ -3,8 +3,8 @@
 use super::apply::running;
 use super::resume::open;
 use super::{Ctx, FlowError};
-use crate::model::{Event, ImageRef, Outcome, Rollout, Seq, StepState, TargetId};
-use crate::provider::target::Target;
+use crate::model::{Event, ImageRef, Outcome, Revision, Rollout, Seq, Step, StepState, TargetId};
+use crate::provider::target::{Target, TargetError};
 use std::collections::BTreeMap;
 
 /// What an abort left behind.
@@ -26,7 +26,7 @@ pub async fn abort(ctx: &Ctx<'_>, id: Seq, reason: &str) -> Result<Aborted, Flow
         let Some(target) = ctx.fleet.target(&step.target) else { continue };
         let state = aborted.rollout.state(step.number);
         if let StepState::Started { revision, .. } = &state {
-            if let Some(cancelled) = cancel(target, revision.as_ref())
+            if let Some(cancelled) = cancel(target, step, revision.as_ref())
                 .await
                 .map_err(|source| FlowError::Target { target: step.target.clone(), source })?
             {
@@ -45,14 +45,15 @@ pub async fn abort(ctx: &Ctx<'_>, id: Seq, reason: &str) -> Result<Aborted, Flow
     Ok(aborted)
 }
 
-/// Cancels the target's deployment if it is this rollout's.
-async fn cancel(
-    target: &dyn Target,
-    ordered: Option<&crate::model::Revision>,
-) -> Result<Option<String>, crate::provider::target::TargetError> {
-    let observed = target.observe().await?;
-    let ours = observed.deployment.filter(|deployment| deployment.is_active());
-    let ours = ours.filter(|deployment| ordered.is_none() || deployment.toward.as_ref() == ordered);
+/// Cancels the target's deployment if it is this rollout's. On a target that is gone there is nothing to cancel.
+async fn cancel(target: &dyn Target, step: &Step, ordered: Option<&Revision>) -> Result<Option<String>, TargetError> {
+    let observed = match target.observe().await {
+        Err(TargetError::Gone { .. }) => return Ok(None),
+        answer => answer?,
+    };
+    let ours = observed.deployment.filter(|deployment| deployment.is_active()).filter(|deployment| {
+        ordered.is_none() || deployment.toward.as_ref() == ordered || step.interrupts.as_ref() == Some(&deployment.id)
+    });
     let Some(deployment) = ours else { return Ok(None) };
     target.cancel(&deployment.id).await?;
     Ok(Some(deployment.id))

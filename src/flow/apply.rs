@@ -3,7 +3,7 @@
 use super::follow::{self, End};
 use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport};
 use super::{Ctx, FlowError, StepNews};
-use crate::model::{Event, ImageRef, Lookup, Rollout, Seq, Step};
+use crate::model::{Event, ImageRef, Lookup, Outcome, Rollout, Seq, Step};
 use crate::plan::resume::Left;
 use crate::provider::target::{Order, Target, TargetError};
 use futures_util::StreamExt;
@@ -20,12 +20,14 @@ pub(super) struct Work<'a> {
     /// Steps may have been ordered before, by a process that died.
     pub again: bool,
     pub wait: bool,
+    /// A step failed already: those under way are seen to their end, and no other is begun.
+    pub failed: bool,
 }
 
 /// Carries out the work. After the first failure no further step is begun; those under way are seen to their end.
 pub(super) async fn apply(ctx: &Ctx<'_>, work: Work<'_>) -> Result<Vec<StepReport>, FlowError> {
     let token = token(ctx)?;
-    let failed = AtomicBool::new(false);
+    let failed = AtomicBool::new(work.failed);
     let run = Run { ctx, rollout: work.rollout, token, again: work.again, wait: work.wait, failed: &failed };
     let steps = futures_util::stream::iter(work.lefts).map(|left| run.one(left));
     let reports: Vec<Result<StepReport, FlowError>> = steps.buffered(SIDE_BY_SIDE).collect().await;
@@ -74,6 +76,7 @@ impl Run<'_> {
         let Some(target) = self.ctx.fleet.target(&step.target) else {
             return Ok(StepEnd::Left { why: "it is no longer in the config".to_owned() });
         };
+        let confirms = matches!(left, Left::Confirm(_));
         let deployment = match left {
             Left::Unseen { why, .. } => return Ok(StepEnd::Left { why }),
             Left::Follow { deployment, .. } => Some(deployment),
@@ -91,7 +94,7 @@ impl Run<'_> {
                 }
             }
         };
-        if !self.wait {
+        if !self.wait && !confirms {
             return Ok(StepEnd::Left { why: NOT_WAITED_FOR.to_owned() });
         }
         let end = follow::to_the_end(self.ctx, target, step, deployment.as_deref()).await;
@@ -101,7 +104,11 @@ impl Run<'_> {
     /// Intent first, then the call, then its answer: whatever dies in between, `resume` finds where.
     async fn deploy(&self, target: &dyn Target, step: &Step) -> Result<Result<Option<String>, StepEnd>, FlowError> {
         let (rollout, number) = (self.rollout.id, step.number);
-        self.append(&Event::StepStarted { rollout, step: number })?;
+        if let Err(error) = self.append(&Event::StepStarted { rollout, step: number }) {
+            // Somebody rolled back or gave up meanwhile: the ledger refuses what would undo that.
+            let outcome = ended(self.ctx, rollout)?.ok_or(error)?;
+            return Ok(Err(StepEnd::Left { why: format!("not begun: rollout {rollout} was {outcome}") }));
+        }
         self.ctx.watch.step(step, StepNews::Ordered);
         let token = format!("imgctl-{}-{rollout}-{number}", self.token);
         let order = Order { token, rollout, image: &self.rollout.image, step, again: self.again };
@@ -109,7 +116,10 @@ impl Run<'_> {
             Ok(deployed) => {
                 let (revision, deployment) = (deployed.revision, deployed.deployment);
                 self.append(&Event::StepDeployed { rollout, step: number, revision, deployment: deployment.clone() })?;
-                Ok(Ok(deployment))
+                match self.too_late(target, step, deployment.as_deref()).await? {
+                    Some(end) => Ok(Err(end)),
+                    None => Ok(Ok(deployment)),
+                }
             }
             // No answer is not a no: the platform may have taken the order.
             Err(error) if is_silence(&error) => Ok(Err(StepEnd::Left { why: chain(&error) })),
@@ -124,6 +134,30 @@ impl Run<'_> {
                 Ok(Err(StepEnd::Failed { reason, remains: Remains::Untouched }))
             }
         }
+    }
+
+    /// An order that crossed with the end of its rollout is taken back, unless what ended it moves this target itself.
+    async fn too_late(
+        &self,
+        target: &dyn Target,
+        step: &Step,
+        deployment: Option<&str>,
+    ) -> Result<Option<StepEnd>, FlowError> {
+        let Some(outcome) = ended(self.ctx, self.rollout.id)? else { return Ok(None) };
+        let moved_by_another = match &outcome {
+            Outcome::Superseded { by } => {
+                let next = Lookup(&*self.ctx.store.view()?).rollout(*by)?;
+                next.is_some_and(|next| next.steps.iter().any(|other| other.target == step.target))
+            }
+            _ => false,
+        };
+        if let Some(deployment) = deployment.filter(|_| !moved_by_another)
+            && let Err(error) = target.cancel(deployment).await
+        {
+            let why = format!("rollout {} was {outcome}, and {deployment} could not be cancelled", self.rollout.id);
+            return Ok(Some(StepEnd::Left { why: format!("{why}: {}", chain(&error)) }));
+        }
+        Ok(Some(StepEnd::Left { why: format!("rollout {} was {outcome}", self.rollout.id) }))
     }
 
     fn write(&self, step: &Step, end: End) -> Result<StepEnd, FlowError> {
@@ -146,6 +180,12 @@ impl Run<'_> {
         self.ctx.store.append(self.ctx.clock.now(), self.ctx.actor, event)?;
         Ok(())
     }
+}
+
+/// How this rollout ended, if another process wrote that it has.
+pub(super) fn ended(ctx: &Ctx<'_>, rollout: Seq) -> Result<Option<Outcome>, FlowError> {
+    let view = ctx.store.view()?;
+    Ok(Lookup(&*view).rollout(rollout)?.and_then(|rollout| rollout.outcome))
 }
 
 /// Whether the platform may have done it all the same.

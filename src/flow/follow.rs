@@ -30,6 +30,12 @@ pub(super) async fn to_the_end(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, 
     let motion = match deployment {
         None => Motion::Succeeded,
         Some(deployment) => match motion(ctx, target, step, deployment, began).await {
+            // Turning it back was the order.
+            Ok(Motion::RolledBack { .. }) if step.interrupts.as_deref() == Some(deployment) => Motion::Succeeded,
+            // A person's decision says nothing about the image: theirs is also what comes next.
+            Ok(Motion::Cancelled { reason }) => {
+                return End::Left { why: format!("{deployment} was cancelled: {}", reason.trim_end_matches('.')) };
+            }
             Ok(motion) => motion,
             Err(end) => return end,
         },
@@ -86,7 +92,10 @@ async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion
     let mut last = Err(TargetError::Gone { what: step.target.to_string() });
     for look in 0..LOOKS {
         if look > 0 {
-            ctx.clock.sleep(target.pace().poll).await;
+            tokio::select! {
+                () = ctx.clock.sleep(target.pace().poll) => {}
+                () = ctx.stop.cancelled() => return End::Left { why: "interrupted while it was verified".to_owned() },
+            }
         }
         last = target.observe().await;
         right = if last.as_ref().is_ok_and(|seen| is_settled(seen, &step.slots)) { right + 1 } else { 0 };

@@ -36,9 +36,8 @@ pub async fn resume(ctx: &Ctx<'_>, id: Option<Seq>) -> Result<Ending, FlowError>
     ctx.watch.began(rollout.id, &plan);
     let mut reports = super::run::reports_so_far(&rollout);
     let failed_before = reports.iter().any(|report| matches!(report.end, super::StepEnd::Failed { .. }));
-    if !failed_before {
-        reports.extend(apply(ctx, Work { rollout: &rollout, lefts, again: true, wait: true }).await?);
-    }
+    let work = Work { rollout: &rollout, lefts, again: true, wait: true, failed: failed_before };
+    reports.extend(apply(ctx, work).await?);
     finish(ctx, plan, &rollout, reports).await
 }
 

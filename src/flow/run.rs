@@ -1,13 +1,13 @@
 //! Run: claim a plan in the ledger, have it carried out, write how it ended, and bring back what failed.
 
-use super::apply::{Work, apply};
+use super::apply::{Work, apply, ended};
 use super::exact::note_differences;
 use super::load::load;
 use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
 use crate::plan::resume::Left;
 use crate::plan::rollback::Back;
-use crate::plan::{self, Plan};
+use crate::plan::{self, BlockerKind, Plan};
 use crate::store::StoreError;
 
 /// What the person (or the pipeline) wants.
@@ -148,7 +148,8 @@ async fn carry_out(ctx: &Ctx<'_>, plan: Plan, rollout: Rollout, wait: bool) -> R
     let left = |step: &Step| {
         if plan.settled.contains(&step.target) { Left::Confirm(step.clone()) } else { Left::Deploy(step.clone()) }
     };
-    let work = Work { rollout: &rollout, lefts: plan.steps.iter().map(left).collect(), again: false, wait };
+    let work =
+        Work { rollout: &rollout, lefts: plan.steps.iter().map(left).collect(), again: false, wait, failed: false };
     let reports = apply(ctx, work).await?;
     finish(ctx, plan, &rollout, reports).await
 }
@@ -174,7 +175,9 @@ pub(super) async fn finish(
     reports: Vec<StepReport>,
 ) -> Result<Ending, FlowError> {
     let mut ending = Ending { plan, rollout: Some(rollout.id), outcome: None, reports, returned: None };
-    if ending.reports.iter().any(|report| matches!(report.end, StepEnd::Left { .. })) && !any_failed(&ending.reports) {
+    // Rolled back or given up by another process meanwhile: how this one sees it changes nothing any more.
+    ending.outcome = ended(ctx, rollout.id)?;
+    if ending.outcome.is_some() || (under_way(&ending.reports) && !any_failed(&ending.reports)) {
         return Ok(ending);
     }
     let failures: Vec<String> = ending.reports.iter().filter_map(failure).collect();
@@ -183,13 +186,19 @@ pub(super) async fn finish(
         Remains::Untouched => Outcome::Failed { reason: failures.join("; ") },
         Remains::Returned if rollout.cause == Cause::Promote => Outcome::RolledBack { reason: failures.join("; ") },
         Remains::Returned | Remains::Changed => match bring_back(ctx, rollout, &failures).await? {
-            Some(returned) => {
+            Return::Began(returned) => {
                 let by = returned.rollout.unwrap_or(rollout.id);
-                ending.returned = Some(Box::new(returned));
+                ending.returned = Some(returned);
                 ending.outcome = Some(Outcome::Superseded { by });
                 return Ok(ending);
             }
-            None => Outcome::Failed { reason: failures.join("; ") },
+            // What is under way or cannot be seen now is for `resume`: a rollout that has ended is never taken up again.
+            Return::Later => {
+                ending.outcome = ended(ctx, rollout.id)?;
+                return Ok(ending);
+            }
+            Return::No if under_way(&ending.reports) => return Ok(ending),
+            Return::No => Outcome::Failed { reason: failures.join("; ") },
         },
     };
     let event = Event::RolloutFinished { rollout: rollout.id, outcome: outcome.clone() };
@@ -200,6 +209,11 @@ pub(super) async fn finish(
 
 fn any_failed(reports: &[StepReport]) -> bool {
     reports.iter().any(|report| matches!(report.end, StepEnd::Failed { .. }))
+}
+
+/// Some step was ordered, or may have been, and has not ended.
+fn under_way(reports: &[StepReport]) -> bool {
+    reports.iter().any(|report| matches!(&report.end, StepEnd::Left { why } if why != NOT_BEGUN))
 }
 
 fn failure(report: &StepReport) -> Option<String> {
@@ -230,11 +244,24 @@ pub const NOT_WAITED_FOR: &str = "ordered, and not waited for";
 /// What is said of a step that was never begun because another one failed.
 pub(super) const NOT_BEGUN: &str = "not begun: another target failed before it";
 
-/// A rollback of its own over the failed promotion. A rollback of a rollback never starts by itself.
-async fn bring_back(ctx: &Ctx<'_>, failed: &Rollout, failures: &[String]) -> Result<Option<Ending>, FlowError> {
+/// What became of bringing a failed rollout back.
+enum Return {
+    Began(Box<Ending>),
+    /// It is to be brought back, and not now: interrupted, or a target does not answer.
+    Later,
+    /// It stays as it is.
+    No,
+}
+
+/// A rollback of its own over the failed promotion. A rollback of a rollback never starts by itself, nor does one of a
+/// promotion of the image that the channel is at: most of its targets run that well.
+async fn bring_back(ctx: &Ctx<'_>, failed: &Rollout, failures: &[String]) -> Result<Return, FlowError> {
     let stop = ctx.channel(&failed.channel).is_ok_and(|spec| spec.stop_on_failure);
-    if failed.cause != Cause::Promote || stop || ctx.stop.is_cancelled() {
-        return Ok(None);
+    if failed.cause != Cause::Promote || stop || failed.from.as_ref() == Some(&failed.image) {
+        return Ok(Return::No);
+    }
+    if ctx.stop.is_cancelled() {
+        return Ok(Return::Later);
     }
     let back = Back { automatic: true, ..Back::default() };
     let intent = Intent::Rollback { channel: failed.channel.clone(), back };
@@ -243,10 +270,15 @@ async fn bring_back(ctx: &Ctx<'_>, failed: &Rollout, failures: &[String]) -> Res
         let why: Vec<String> =
             plan.blockers.iter().map(|blocker| format!("{} {}", blocker.subject, blocker.what)).collect();
         ctx.watch.say(&format!("{} stays as it is: {}", failed.channel, why.join("; ")));
-        return Ok(None);
+        let passes = plan.blockers.iter().any(|blocker| blocker.kind == BlockerKind::Unknown);
+        return Ok(if passes { Return::Later } else { Return::No });
+    }
+    // Somebody else ended it while the plan was made: what lies underneath is another release now.
+    if !matches!(plan.cause, Cause::Rollback { of: Some(of), .. } if of == failed.id) {
+        return Ok(Return::Later);
     }
     let image = plan.image.as_ref().map(ToString::to_string).unwrap_or_default();
     ctx.watch.say(&format!("{} failed on {}; bringing everything back to {image}", failed.image, failed.channel));
     let reason = format!("rollout {} failed: {}", failed.id, failures.join("; "));
-    Box::pin(run(ctx, &intent, plan, Some(&reason), true)).await.map(Some)
+    Ok(Return::Began(Box::new(Box::pin(run(ctx, &intent, plan, Some(&reason), true)).await?)))
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod conformance;
+mod endings;
 mod flows;
 mod ledger;
 mod recovery;

@@ -91,6 +91,16 @@ impl Stage {
         Self { groups, amis, store, actor, channels, fleet, notes: Notes::default(), stop: CancellationToken::new() }
     }
 
+    /// The same groups, with so little time for a step.
+    pub async fn hurry(&mut self, limit: Duration) {
+        let specs = self.groups.iter().map(|group| {
+            let mut settings = AsgSettings::new(group);
+            (settings.poll_interval, settings.time_limit) = (Duration::from_millis(50), limit);
+            AsgSpec { id: group.parse().unwrap(), region: REGION.parse().unwrap(), group: group.clone(), settings }
+        });
+        self.fleet = AsgFleet::new(specs.collect(), &Arc::new(super::aws(lab()).await));
+    }
+
     pub fn ctx(&self) -> Ctx<'_> {
         Ctx {
             store: &self.store,
@@ -122,9 +132,19 @@ impl Stage {
     }
 
     async fn go(&self, intent: &Intent) -> Result<Ending, FlowError> {
+        self.go_and(intent, true).await
+    }
+
+    /// Promotes, and ends when every group has its order.
+    pub async fn order(&self, version: &str) -> Result<Ending, FlowError> {
+        let intent = Intent::Promote { channel: self.channel(), image: self.key(version) };
+        self.go_and(&intent, false).await
+    }
+
+    async fn go_and(&self, intent: &Intent, wait: bool) -> Result<Ending, FlowError> {
         let ctx = self.ctx();
         let plan = flow::plan(&ctx, intent).await?;
-        flow::run(&ctx, intent, plan, Some("because"), true).await
+        flow::run(&ctx, intent, plan, Some("because"), wait).await
     }
 
     /// What every group runs, as versions: `1`, or `1+2` where mixed.

@@ -160,7 +160,8 @@ impl AsgTarget {
 
     /// Turns a refresh that is under way back (RollbackInstanceRefresh). `false`: AWS says it cannot be turned back.
     pub(super) async fn turn_back(&self, active: &Deployment) -> Result<bool, TargetError> {
-        if matches!(active.motion, Motion::Returning { .. }) {
+        let turned = InstanceRefreshStatus::RollbackInProgress.as_str();
+        if matches!(&active.motion, Motion::Returning { phase, .. } if phase == turned) {
             return Ok(true);
         }
         let call = self.aws.autoscaling(&self.spec.region).rollback_instance_refresh();
