@@ -174,6 +174,23 @@ async fn a_running_refresh_is_turned_back() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_ended_between_plan_and_order_is_no_strangers_doing() {
+    let stage = Stage::new("conf-crossed", json!({})).await;
+    let step = stage.step(&stage.new).await;
+    let first = stage.deploy(&step, "crossed").await;
+    let back = stage.step(&stage.old).await;
+    assert!(matches!(stage.end(&first).await, Motion::Succeeded));
+    // The same order given again, as after a crash: it is done, and nothing is begun a second time.
+    let again = stage.order(&step, "crossed", true).await.unwrap();
+    assert_eq!((again.revision, again.deployment), (first.revision, None));
+    assert_eq!(lab().show(&stage.name)["refreshes"].as_array().unwrap().len(), 1);
+    // The way back that was planned while it ran: too late to be turned back, so it is a refresh of its own.
+    let deployed = stage.deploy(&back, "crossed-back").await;
+    assert!(matches!(stage.end(&deployed).await, Motion::Succeeded));
+    assert_eq!(stage.runs(), json!({stage.old.clone(): 3}));
+}
+
+#[tokio::test]
 async fn a_bad_image_is_rolled_back_by_aws_and_said() {
     let stage = Stage::new("conf-bad", json!({})).await;
     let bad = lab().ami("conf-bad-3", &json!({"tags": {"imgtest:health": "fail"}}));

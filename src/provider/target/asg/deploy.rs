@@ -16,24 +16,28 @@ struct Standing {
     revision: Revision,
 }
 
-/// A process that died may have sent its last call before, and AWS may have heard it after the group was looked at: what
-/// has moved is then where this order leads anyway.
-fn arrived_late(order: &Order<'_>, standing: &Standing, wanted: &AmiId) -> bool {
-    let exact = order.step.exact.as_ref();
-    order.again
-        && standing.version.image() == Some(wanted.as_str())
-        && exact.is_none_or(|exact| *exact == standing.revision)
+impl Standing {
+    /// It is where the order leads: at a number, with the wanted image, and at the very revision where one is asked for.
+    fn is_there(&self, order: &Order<'_>, wanted: &AmiId) -> bool {
+        numeric(&self.revision).is_some()
+            && self.version.image() == Some(wanted.as_str())
+            && order.step.exact.as_ref().is_none_or(|exact| *exact == self.revision)
+    }
 }
 
 impl AsgTarget {
     pub(super) async fn carry_out(&self, order: &Order<'_>) -> Result<Deployed, TargetError> {
         let wanted = self.wanted(order)?;
         let mut standing = self.standing().await?;
-        if standing.revision != order.step.expect && !arrived_late(order, &standing, &wanted) {
+        if standing.revision != order.step.expect && !self.expected_move(order, &standing).await? {
             let (expected, found) = (order.step.expect.clone(), standing.revision);
             return Err(TargetError::Moved { target: self.spec.id.clone(), expected, found });
         }
         let active = if order.again || order.step.interrupts.is_some() { self.active().await? } else { None };
+        if standing.is_there(order, &wanted) && standing.revision != order.step.expect && active.is_none() {
+            // The refresh ended well after the plan was made: what runs is all that is left to be looked at.
+            return Ok(Deployed { revision: standing.revision, deployment: None });
+        }
         if let Some(active) = active.as_ref().filter(|active| order.step.interrupts.as_ref() == Some(&active.id)) {
             // Turning back is AWS's own way, and it keeps the group's size: taken where it leads to the wanted image.
             let saved_is_wanted = standing.version.image() == Some(wanted.as_str()) && order.step.exact.is_none();
@@ -51,6 +55,16 @@ impl AsgTarget {
         }
         let deployment = self.start_refresh(&toward).await?;
         Ok(Deployed { revision: toward, deployment: Some(deployment) })
+    }
+
+    /// Whether the group went where the plan knew that it was going: a refresh may end between plan and order. It is
+    /// either the one that this very order began before a crash (a dead process's last call may be heard late), or the one that this step was to interrupt.
+    async fn expected_move(&self, order: &Order<'_>, standing: &Standing) -> Result<bool, TargetError> {
+        if order.again && standing.is_there(order, &self.wanted(order)?) {
+            return Ok(true);
+        }
+        let Some(interrupts) = &order.step.interrupts else { return Ok(false) };
+        Ok(self.refresh(interrupts).await?.toward.as_ref() == Some(&standing.revision))
     }
 
     /// A refresh under way that leads where this order leads was started by it, before a crash.

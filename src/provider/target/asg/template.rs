@@ -127,7 +127,8 @@ impl AsgTarget {
             .source_version(source.number.to_string())
             // The source's own words: Terraform reads the newest version's description, and would change one of ours.
             .set_version_description(Some(source.description.clone()).filter(|text| !text.is_empty()))
-            .client_token(&order.token)
+            // EC2 refuses a token that comes again with other parameters.
+            .client_token(format!("{}-{}", order.token, source.number))
             .launch_template_data(data);
         let object = format!("launch template {} in {}", source.template, self.spec.region);
         let answer = call.send().await.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
