@@ -133,7 +133,10 @@ impl Shared {
         if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        self.attach().map(drop)
+        self.attach()?;
+        // The index of a new ledger is not missing: it was just not made yet.
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
     }
 
     pub fn proved(&self) -> Option<Position> {
