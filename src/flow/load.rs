@@ -1,7 +1,7 @@
 //! Load: everything a plan may look at, in one snapshot. A failed read is a value, not an error.
 
 use super::{Ctx, FlowError};
-use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, TargetId};
+use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, RecordedTarget, TargetId};
 use crate::plan::{Fitness, Sight, Snapshot, TargetView};
 use crate::provider::source::Availability;
 use crate::provider::target::{Depth, TargetError};
@@ -15,16 +15,14 @@ pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) ->
     let spec = ctx.channel(channel)?;
     let mut snapshot = recorded(ctx, channel, named)?;
     let seen = ctx.fleet.survey(&spec.targets, Depth::Deploying).await;
+    // Read after the survey, and in one view: what another process has written meanwhile counts for every target.
+    let mut held = targets(ctx, &spec.targets)?;
     for id in &spec.targets {
         let sight = match seen.get(id) {
             Some(answer) => sight(answer),
             None => unasked("no provider knows it"),
         };
-        let recorded = {
-            let view = ctx.store.view()?;
-            Lookup(&*view).target(id)?
-        };
-        snapshot.targets.insert(id.clone(), TargetView { recorded, sight });
+        snapshot.targets.insert(id.clone(), TargetView { recorded: held.remove(id), sight });
     }
     let wanted = addresses(&snapshot);
     if !wanted.is_empty() {
@@ -32,6 +30,17 @@ pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) ->
         snapshot.fitness = answers.into_iter().map(|(address, answer)| (address, fitness(answer))).collect();
     }
     Ok(snapshot)
+}
+
+/// What the ledger says that these targets run.
+fn targets(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> Result<BTreeMap<TargetId, RecordedTarget>, FlowError> {
+    let view = ctx.store.view()?;
+    let look = Lookup(&*view);
+    let mut held = BTreeMap::new();
+    for id in ids {
+        held.extend(look.target(id)?.map(|recorded| (id.clone(), recorded)));
+    }
+    Ok(held)
 }
 
 /// The ledger's part; the ledger is let go before any cloud is asked.

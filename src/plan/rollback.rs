@@ -3,7 +3,7 @@
 use super::promote::add_steps;
 use super::slots::{Need, need};
 use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot};
-use crate::model::{Cause, Image, ImageKey, Outcome, Release, Revision, Rollout, Seq, TargetId};
+use crate::model::{Cause, Image, ImageKey, Release, Revision, Seq, TargetId};
 use std::collections::BTreeMap;
 
 /// What the person asked for.
@@ -198,11 +198,6 @@ fn warn_of_strangers(plan: &mut Plan, snapshot: &Snapshot) {
             plan.notes.push(format!("{}: interrupts {}{whose}", step.target, deployment.id));
         }
     }
-}
-
-/// Whether a rollout's own failure leaves something that imgctl should bring back by itself.
-pub fn needs_return(rollout: &Rollout) -> bool {
-    matches!(rollout.cause, Cause::Promote) && !matches!(rollout.outcome, Some(Outcome::Succeeded))
 }
 
 #[cfg(test)]
