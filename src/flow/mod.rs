@@ -7,6 +7,7 @@ mod exact;
 mod follow;
 mod load;
 pub mod observe;
+mod preflight;
 pub mod record;
 mod resume;
 mod run;

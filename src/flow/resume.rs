@@ -51,6 +51,7 @@ pub(super) fn as_plan(rollout: &Rollout, base: Seq) -> Plan {
         from: rollout.from.clone(),
         cause: rollout.cause.clone(),
         steps: rollout.steps.iter().filter(pending).cloned().collect(),
+        barred: Vec::new(),
         settled: rollout.steps.iter().filter(|step| !pending(step)).map(|step| step.target.clone()).collect(),
         blockers: Vec::new(),
         notes: Vec::new(),

@@ -3,6 +3,7 @@
 use super::apply::{Work, apply, ended};
 use super::exact::note_differences;
 use super::load::load;
+use super::preflight::preflight;
 use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
 use crate::plan::resume::Left;
@@ -71,13 +72,15 @@ pub async fn plan(ctx: &Ctx<'_>, intent: &Intent) -> Result<Plan, FlowError> {
     match intent {
         Intent::Promote { channel, image } => {
             let snapshot = load(ctx, channel, Some(image)).await?;
-            Ok(plan::promote(&snapshot, image))
+            let plan = plan::promote(&snapshot, image);
+            Ok(preflight(ctx, plan, snapshot.images.get(image)).await)
         }
         Intent::Rollback { channel, back } => {
             let snapshot = load(ctx, channel, back.to.as_ref()).await?;
             let mut plan = plan::rollback(&snapshot, back);
             note_differences(ctx, &mut plan).await;
-            Ok(plan)
+            let image = plan.image.as_ref().and_then(|image| snapshot.images.get(image));
+            Ok(preflight(ctx, plan, image).await)
         }
     }
 }

@@ -24,7 +24,8 @@ pub use lookup::Lookup;
 pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
 pub use selector::{ImageSelector, SourceSelector};
 pub use target::{
-    Accepts, Deployment, Motion, Observed, Obstacle, RecordedTarget, Revision, SlotImage, SlotName, SlotState, TargetId,
+    Accepts, Deployment, Motion, Observed, Obstacle, Outlook, RecordedTarget, Revision, SlotImage, SlotName, SlotState,
+    TargetId,
 };
 pub use transition::transition;
 

@@ -130,6 +130,15 @@ pub struct Obstacle {
     pub fix: String,
 }
 
+/// What a target says about a step before anything moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// What would make it fail: all of it, not the first.
+    pub obstacles: Vec<Obstacle>,
+    /// What could not be found out, a line each: "whether … may use key … could not be read: access denied".
+    pub unknown: Vec<String>,
+}
+
 /// What a target said when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {

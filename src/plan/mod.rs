@@ -2,6 +2,7 @@
 
 pub mod drift;
 pub mod finding;
+mod foresight;
 pub mod naming;
 pub mod promote;
 pub mod resume;
@@ -10,6 +11,7 @@ mod slots;
 
 pub use drift::drift;
 pub use finding::{Blame, Finding, FindingKind, Severity};
+pub use foresight::Foresight;
 pub use promote::promote;
 pub use resume::resume;
 pub use rollback::rollback;
@@ -88,6 +90,9 @@ pub struct Plan {
     pub from: Option<ImageKey>,
     pub cause: Cause,
     pub steps: Vec<Step>,
+    /// Steps that a blocker keeps from being made: their targets are asked all the same what else stands in the way.
+    #[serde(skip)]
+    pub barred: Vec<Step>,
     /// Targets that are there already. One that is also a step is only to be recorded.
     pub settled: Vec<TargetId>,
     pub blockers: Vec<Blocker>,

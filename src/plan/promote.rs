@@ -13,6 +13,7 @@ pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
         from: snapshot.state.current.as_ref().map(|release| release.image.clone()),
         cause: Cause::Promote,
         steps: Vec::new(),
+        barred: Vec::new(),
         settled: Vec::new(),
         blockers: Vec::new(),
         notes: Vec::new(),
@@ -74,7 +75,10 @@ pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
     for (id, view) in &snapshot.targets {
         let number = plan.steps.len() + 1;
         match need(snapshot, id, view, image) {
-            Need::Blocked(blockers) => plan.blockers.extend(blockers),
+            Need::Blocked { blockers, wanted } => {
+                plan.blockers.extend(blockers);
+                plan.barred.extend(step(number, id, view, wanted, Vec::new()).filter(|step| !step.slots.is_empty()));
+            }
             Need::Settled { unrecorded: false, .. } => plan.settled.push(id.clone()),
             Need::Settled { unrecorded: true, wanted } => {
                 let notes = vec!["runs it already: only recorded".to_owned()];

@@ -38,6 +38,7 @@ pub fn rollback(snapshot: &Snapshot, back: &Back) -> Plan {
         from,
         cause: Cause::Rollback { of: None, depth: 0, leaves: None, automatic: back.automatic },
         steps: Vec::new(),
+        barred: Vec::new(),
         settled: Vec::new(),
         blockers: Vec::new(),
         notes: Vec::new(),

@@ -37,7 +37,11 @@ pub(super) enum Need {
         wanted: BTreeMap<SlotName, SlotChange>,
         notes: Vec<String>,
     },
-    Blocked(Vec<Blocker>),
+    /// `wanted`: what it would hold, for the slots where that can be said.
+    Blocked {
+        blockers: Vec<Blocker>,
+        wanted: BTreeMap<SlotName, SlotChange>,
+    },
 }
 
 /// Decides what one target needs to run `image`.
@@ -46,10 +50,10 @@ pub(super) fn need(snapshot: &Snapshot, id: &TargetId, view: &TargetView, image:
         Sight::Seen(observed) => observed,
         Sight::Gone { why } => {
             let fix = "mend the name or region in imgctl.toml, or take the target out of the channel";
-            return Need::Blocked(vec![Blocker::new(BlockerKind::Gone, id, why, fix)]);
+            return blocked(Blocker::new(BlockerKind::Gone, id, why, fix));
         }
         Sight::Unreachable { why, fix } => {
-            return Need::Blocked(vec![Blocker::new(BlockerKind::Unknown, id, why, fix)]);
+            return blocked(Blocker::new(BlockerKind::Unknown, id, why, fix));
         }
     };
     let (wanted, mut blockers) = changes(snapshot, id, observed, image);
@@ -62,7 +66,11 @@ pub(super) fn need(snapshot: &Snapshot, id: &TargetId, view: &TargetView, image:
     for obstacle in &observed.obstacles {
         blockers.push(Blocker::new(BlockerKind::Obstacle, id, &obstacle.what, &obstacle.fix));
     }
-    if blockers.is_empty() { Need::Step { wanted, notes: notes(observed) } } else { Need::Blocked(blockers) }
+    if blockers.is_empty() { Need::Step { wanted, notes: notes(observed) } } else { Need::Blocked { blockers, wanted } }
+}
+
+fn blocked(blocker: Blocker) -> Need {
+    Need::Blocked { blockers: vec![blocker], wanted: BTreeMap::new() }
 }
 
 /// For every slot the artifact it shall hold, and a blocker for every slot that cannot have one.

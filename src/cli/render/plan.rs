@@ -113,6 +113,7 @@ mod tests {
             from: Some("web@1.4.2".parse().unwrap()),
             cause: Cause::Promote,
             steps: vec![step],
+            barred: Vec::new(),
             settled: vec!["web-b".parse().unwrap()],
             blockers: Vec::new(),
             notes: vec!["web@1.4.3 was skipped: it is rejected".into()],

@@ -1,6 +1,6 @@
 //! Where images run: each kind of target observes and deploys; which image should run is decided elsewhere.
 
-use crate::model::{Deployment, ImageKey, Observed, Region, Revision, Seq, SlotName, Step, TargetId};
+use crate::model::{Deployment, Image, ImageKey, Observed, Outlook, Region, Revision, Seq, SlotName, Step, TargetId};
 use crate::provider::aws::AwsError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,6 +70,13 @@ pub enum Handle {
 /// One place that runs an image.
 #[async_trait::async_trait]
 pub trait Target: Observe {
+    /// Everything that can be known now to make this step fail: permissions, keys, architectures, what the platform's
+    /// own dry runs say. Reads only. `step.slots` may lack slots that are known to have no artifact.
+    async fn check(&self, image: &Image, step: &Step) -> Result<Outlook, TargetError> {
+        let _nothing_is_foreseen = (image, step);
+        Ok(Outlook::default())
+    }
+
     /// Carries out one step: refused as `Moved` unless the target is still at `step.expect`. Called again with the
     /// same token it finds what it did before, and does no second time.
     async fn deploy(&self, order: &Order<'_>) -> Result<Deployed, TargetError>;
