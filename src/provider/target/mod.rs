@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub mod asg;
 pub mod asg_settings;
+mod fleets;
 pub mod spec;
 
 /// Why a target could not be observed or moved.

@@ -3,6 +3,7 @@
 use super::Fleet;
 use super::asg::{AsgFleet, AsgSpec};
 use super::asg_settings::{self, AsgSettings};
+use super::fleets::Fleets;
 use crate::model::{Channel, Region, TargetId};
 use crate::provider::aws::Aws;
 use crate::provider::section::Section;
@@ -41,19 +42,21 @@ pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
 pub const KINDS: &[(&str, Reader)] =
     &[(asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg))];
 
-/// Every target, ready to be asked. Sends nothing.
+/// Every target, ready to be asked: one fleet for each kind that there is. Sends nothing.
 ///
 /// # Errors
-/// The first target that has no region, where none is configured either.
+/// The first target that needs a region and has none, where none is configured either.
 pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, TargetId> {
+    let placed =
+        |id: &TargetId, region: Option<Region>| region.or_else(|| aws.region().cloned()).ok_or_else(|| id.clone());
     let mut groups = Vec::new();
     for TargetSpec { id, region, settings, .. } in specs {
-        let Some(region) = region.or_else(|| aws.region().cloned()) else { return Err(id) };
         match settings {
             TargetSettings::Asg(settings) => {
+                let region = placed(&id, region)?;
                 groups.push(AsgSpec { id, region, group: settings.name.clone(), settings });
             }
         }
     }
-    Ok(Box::new(AsgFleet::new(groups, aws)))
+    Ok(Box::new(Fleets(vec![Box::new(AsgFleet::new(groups, aws))])))
 }
