@@ -118,6 +118,7 @@ pub enum Command {
     Reject(command::reject::Reject),
     Restore(command::reject::Restore),
     Drift(command::drift::Drift),
+    Audit(command::audit::Audit),
     Ledger(command::ledger::Ledger),
     Completions(command::manual::Completions),
     Man(command::manual::Man),

@@ -4,9 +4,11 @@ mod args;
 mod command;
 pub mod config;
 mod failure;
+mod new_file;
 mod render;
 mod screen;
 mod setup;
+mod span;
 
 use args::Cli;
 use clap::Parser;

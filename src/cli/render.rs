@@ -1,5 +1,6 @@
 //! How things look: text for people, in any width, with and without colour.
 
+pub mod audit;
 pub mod event;
 pub mod image;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 pub mod abort;
 mod apply;
+mod changes;
 mod drift;
 mod exact;
 mod follow;
@@ -15,6 +16,7 @@ pub mod scan;
 pub mod tag;
 
 pub use abort::abort;
+pub use changes::{Changes, changes};
 pub use drift::{drift, read_code};
 pub use exact::recorded_revisions;
 pub use load::load;

@@ -65,6 +65,10 @@ pub enum EntryError {
     Malformed(String),
     #[error("entry {seq} does not match its own hash: it was changed after it was written")]
     HashMismatch { seq: Seq },
+    #[error("it is missing")]
+    Missing,
+    #[error("it does not follow from the entry before it: the chain is broken")]
+    Unchained,
 }
 
 /// The typed reading of an entry's fields, as serde sees them.

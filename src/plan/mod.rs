@@ -1,6 +1,8 @@
 //! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
 
+pub mod change;
 pub mod drift;
+pub mod evidence;
 pub mod finding;
 mod foresight;
 pub mod naming;
@@ -148,5 +150,7 @@ impl Blocker {
     }
 }
 
+#[cfg(test)]
+mod story;
 #[cfg(test)]
 mod world;

@@ -1,6 +1,7 @@
 //! The commands: one file for each, its words and what it does.
 
 pub mod abort;
+pub mod audit;
 pub mod drift;
 pub mod hold;
 pub mod images;
@@ -53,6 +54,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Release(args) => hold::release(&args, setup),
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
+        Command::Audit(args) => audit::run(&args, setup),
         Command::Drift(args) => drift::run(&args, setup),
         Command::Ledger(args) => ledger::run(&args, setup),
         Command::Init(args) => init::run(&args, setup),

@@ -1,0 +1,46 @@
+//! A new file: whole under the name that was asked for, or not there at all; never over another one.
+
+use super::failure::Failure;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Has the file written beside its place, and then put there: half of one would pass for a whole one.
+pub fn write<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
+    let failed = |source| Failure::File { doing: "writing", path: path.to_path_buf(), source };
+    if path.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    let filled = fill(&mut out).map_err(|failure| match failure {
+        Failure::Output(source) => failed(source),
+        failure => failure,
+    })?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        let half = write(&path, |out| {
+            out.write_all(b"half").map_err(Failure::Output)?;
+            Err::<(), _>(Failure::usage("no", "no"))
+        });
+        assert!(half.is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+        write(&path, |out| out.write_all(b"whole").map_err(Failure::Output)).unwrap();
+        let again = write(&path, |_| Ok(())).unwrap_err();
+        assert_eq!(again.hints(), ["nothing is overwritten: name another file"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+    }
+}
