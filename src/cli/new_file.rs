@@ -1,14 +1,15 @@
 //! A new file: whole under the name that was asked for, or not there at all; never over another one.
 
 use super::failure::Failure;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 /// Has the file written beside its place, and then put there: half of one would pass for a whole one.
 pub fn write<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
     let failed = |source| Failure::File { doing: "writing", path: path.to_path_buf(), source };
     if path.exists() {
-        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        // Before anything is read for it, not after.
+        return Err(failed(std::io::Error::new(ErrorKind::AlreadyExists, "there is such a file")));
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
