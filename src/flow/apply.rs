@@ -5,7 +5,7 @@ use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport};
 use super::{Ctx, FlowError, StepNews};
 use crate::model::{Event, ImageRef, Lookup, Outcome, Rollout, Seq, Step};
 use crate::plan::resume::Left;
-use crate::provider::target::{Order, Target, TargetError};
+use crate::provider::target::{Order, Target};
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,7 +122,7 @@ impl Run<'_> {
                 }
             }
             // No answer is not a no: the platform may have taken the order.
-            Err(error) if is_silence(&error) => Ok(Err(StepEnd::Left { why: chain(&error) })),
+            Err(error) if error.is_silence() => Ok(Err(StepEnd::Left { why: chain(&error) })),
             Err(error) => {
                 let reason = chain(&error);
                 self.append(&Event::StepFailed {
@@ -186,11 +186,6 @@ impl Run<'_> {
 pub(super) fn ended(ctx: &Ctx<'_>, rollout: Seq) -> Result<Option<Outcome>, FlowError> {
     let view = ctx.store.view()?;
     Ok(Lookup(&*view).rollout(rollout)?.and_then(|rollout| rollout.outcome))
-}
-
-/// Whether the platform may have done it all the same.
-pub(super) fn is_silence(error: &TargetError) -> bool {
-    matches!(error, TargetError::Aws(error) if error.is_silence())
 }
 
 /// An error with its causes, in one line: it goes into the ledger.

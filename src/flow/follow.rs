@@ -1,6 +1,6 @@
 //! Follow: wait until a platform's deployment has ended, then believe only what really runs, twice in a row.
 
-use super::apply::{chain, is_silence, running};
+use super::apply::{chain, running};
 use super::run::Remains;
 use super::{Ctx, StepNews};
 use crate::model::{ImageRef, Motion, Observed, Revision, Step};
@@ -61,11 +61,11 @@ async fn motion(
                 unanswered = 0;
                 ctx.watch.step(step, StepNews::Moving(&seen));
             }
-            Err(error) if unanswered < UNANSWERED && is_silence(&error) => {
+            Err(error) if unanswered < UNANSWERED && error.is_silence() => {
                 unanswered += 1;
                 ctx.watch.step(step, StepNews::NoAnswer(&error.to_string()));
             }
-            Err(error) if is_silence(&error) => return Err(End::Left { why: chain(&error) }),
+            Err(error) if error.is_silence() => return Err(End::Left { why: chain(&error) }),
             Err(error) => return Err(failed(target, chain(&error)).await),
         }
         let waited = Duration::try_from(ctx.clock.now().duration_since(began)).unwrap_or_default();
@@ -129,7 +129,11 @@ fn unsettled(seen: &Observed, step: &Step, motion: &Motion) -> End {
     End::Failed { reason, remains, running: seen.running.clone() }
 }
 
-/// Some instance runs the image that was to come.
+/// Some instance runs the image that was to come, or the next one would: where the platform leaves the configuration
+/// as it was ordered, an image that never ran is still what a restart brings.
 fn has_new(seen: &Observed, step: &Step) -> bool {
-    step.slots.values().any(|change| seen.running.contains_key(&change.to))
+    step.slots.iter().any(|(slot, change)| {
+        let configured = seen.slots.get(slot).and_then(|state| state.image.now());
+        configured == Some(&change.to) || seen.running.contains_key(&change.to)
+    })
 }

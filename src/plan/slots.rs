@@ -140,9 +140,13 @@ fn runs_only(observed: &Observed, wanted: &BTreeMap<SlotName, SlotChange>) -> bo
 fn notes(observed: &Observed) -> Vec<String> {
     let mut notes = observed.notes.clone();
     for state in observed.slots.values() {
-        if let SlotImage::Floating { through, .. } = &state.image {
-            notes.push(format!("is at {through}: pinned to its current number first, so that it can be rolled back"));
-        }
+        let SlotImage::Floating { through, .. } = &state.image else { continue };
+        notes.push(match &state.accepts {
+            Accepts::Ami { .. } => {
+                format!("is at {through}: pinned to its current number first, so that it can be rolled back")
+            }
+            Accepts::Oci { .. } => format!("is at {through}, which can lead elsewhere: by its digest from here on"),
+        });
     }
     notes.dedup();
     notes

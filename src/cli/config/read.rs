@@ -126,7 +126,7 @@ fn read_channel(
 ) -> ChannelConfig {
     let mut targets = Vec::new();
     for target in section.sections("targets") {
-        targets.extend(read_target(target, channel, region, seen));
+        targets.extend(read_target(target, channel, place, region, seen));
     }
     let iac = section.sections("iac").into_iter().filter_map(|iac| read_iac(iac, place)).collect();
     let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
@@ -139,6 +139,7 @@ fn read_channel(
 fn read_target(
     section: Section<'_>,
     channel: &Channel,
+    place: &Place<'_>,
     default: Option<&Region>,
     seen: &mut Seen,
 ) -> Option<TargetSpec> {
@@ -153,7 +154,8 @@ fn read_target(
     let reader = section.choice("kind", KINDS)?.into_inner();
     let settings = reader(&section);
     section.finish();
-    Some(TargetSpec { id: id?.into_inner(), channel: channel.clone(), region, settings: settings? })
+    let settings = settings?.relative_to(place.directory);
+    Some(TargetSpec { id: id?.into_inner(), channel: channel.clone(), region, settings })
 }
 
 fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {

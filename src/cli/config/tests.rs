@@ -50,7 +50,9 @@ fn everything_has_a_default_but_the_targets() {
     let config = read("[[channels.web.prod.targets]]\nid = \"a\"\nkind = \"asg\"\nname = \"web\"\n");
     let channel = &config.channels[&"web/prod".parse().unwrap()];
     assert_eq!((channel.on_failure, channel.require_reason), (OnFailure::Rollback, false));
-    let crate::provider::target::spec::TargetSettings::Asg(group) = &channel.targets[0].settings;
+    let crate::provider::target::spec::TargetSettings::Asg(group) = &channel.targets[0].settings else {
+        panic!("not a group")
+    };
     assert_eq!((group.min_healthy_percentage, group.max_healthy_percentage), (100, 110));
     assert_eq!(group.time_limit, Duration::from_secs(3600));
     assert_eq!(read(""), Config { file: Some("/infra/imgctl.toml".into()), ..Config::default() });
@@ -83,7 +85,7 @@ fn the_settings_of_a_group_are_read_as_aws_names_them() {
     let channel = &config.channels[&"web/prod".parse().unwrap()];
     let target = &channel.targets[0];
     assert_eq!(target.region.as_ref().unwrap().as_str(), "us-east-1", "a target's own region counts first");
-    let crate::provider::target::spec::TargetSettings::Asg(group) = &target.settings;
+    let crate::provider::target::spec::TargetSettings::Asg(group) = &target.settings else { panic!("not a group") };
     assert_eq!(group.checkpoints, [20, 50, 100]);
     assert_eq!(group.checkpoint_delay, Some(Duration::from_secs(600)));
     assert_eq!(group.time_limit, Duration::from_secs(5400));

@@ -2,6 +2,8 @@
 
 use crate::model::{Deployment, Image, ImageKey, Observed, Outlook, Region, Revision, Seq, SlotName, Step, TargetId};
 use crate::provider::aws::AwsError;
+use kubernetes::KubeError;
+use kubernetes_settings::KubernetesSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,9 @@ use std::time::Duration;
 pub mod asg;
 pub mod asg_settings;
 mod fleets;
+pub mod kubernetes;
+pub mod kubernetes_settings;
+mod reference;
 pub mod spec;
 
 /// Why a target could not be observed or moved.
@@ -26,6 +31,9 @@ pub enum TargetError {
     /// The platform did not answer, or not as hoped.
     #[error(transparent)]
     Aws(#[from] Arc<AwsError>),
+    /// A cluster did not answer, or not as hoped.
+    #[error(transparent)]
+    Kubernetes(#[from] Arc<KubeError>),
 }
 
 impl TargetError {
@@ -33,9 +41,19 @@ impl TargetError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Aws(error) => Some(error.hint()),
+            Self::Kubernetes(error) => Some(error.hint()),
             Self::Refused { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
             Self::Gone { .. } => Some("look at its name and region in the config".to_owned()),
             Self::Moved { .. } => Some("imgctl drift shows what moved it".to_owned()),
+        }
+    }
+
+    /// Whether the platform may have done it all the same: no answer is not a no.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Aws(error) => error.is_silence(),
+            Self::Kubernetes(error) => error.is_silence(),
+            Self::Gone { .. } | Self::Moved { .. } | Self::Refused { .. } => false,
         }
     }
 }
@@ -43,6 +61,12 @@ impl TargetError {
 impl From<AwsError> for TargetError {
     fn from(error: AwsError) -> Self {
         Self::Aws(Arc::new(error))
+    }
+}
+
+impl From<KubeError> for TargetError {
+    fn from(error: KubeError) -> Self {
+        Self::Kubernetes(Arc::new(error))
     }
 }
 
