@@ -19,7 +19,7 @@ checked_text! {
 checked_text! {
     /// The target's own version stamp, opaque: `lt-0abc:7`, a task-definition ARN, a resourceVersion.
     Revision, "a revision",
-    |text| !text.is_empty() && text.len() <= 1024 && !text.chars().any(char::is_control)
+    |text| !text.is_empty() && text.len() <= 4096 && !text.chars().any(char::is_control)
 }
 
 /// What a slot can take.

@@ -94,6 +94,7 @@ pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
 mod tests {
     use super::super::world::{World, check};
     use super::*;
+    use crate::model::{AmiArtifact, Artifact, Image};
 
     fn plan(world: &World, image: &str) -> Plan {
         promote(&world.snapshot(), &image.parse().unwrap())
@@ -133,6 +134,26 @@ mod tests {
              ! web@2 rejected: is rejected in web/prod since entry 6 (ana): told so
              ! web@2 unfit: ami-00000002: it was deregistered",
         );
+    }
+
+    #[test]
+    fn an_architecture_is_never_guessed() {
+        let world = World::parse("web@1 = ami-1; current web@1; target a: any-arch ami-9");
+        check(&plan(&world, "web@1"), "~ a  ami-00000009 → ami-00000001");
+        let mut both = world.snapshot();
+        let image = both.images.values_mut().next().unwrap();
+        let arm = AmiArtifact { arch: "arm64".parse().unwrap(), id: "ami-00000002".parse().unwrap(), ..ami(image) };
+        image.artifacts.push(Artifact::Ami(arm));
+        check(
+            &promote(&both, &"web@1".parse().unwrap()),
+            "! a no-artifact: slot template takes an AMI in eu-west-1 of an architecture that nothing tells, \
+             and web@1 has x86_64 in eu-west-1, arm64 in eu-west-1",
+        );
+    }
+
+    fn ami(image: &Image) -> AmiArtifact {
+        let Some(Artifact::Ami(ami)) = image.artifacts.first() else { unreachable!() };
+        ami.clone()
     }
 
     #[test]

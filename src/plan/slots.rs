@@ -6,9 +6,9 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 
-/// The artifact of `image` that this slot can take.
-fn artifact_for<'a>(image: &'a Image, accepts: &Accepts) -> Option<&'a Artifact> {
-    image.artifacts.iter().find(|artifact| match (artifact, accepts) {
+/// The artifacts of `image` that this slot can take: more than one where its architecture is not known.
+fn artifacts_for<'a>(image: &'a Image, accepts: &'a Accepts) -> impl Iterator<Item = &'a Artifact> {
+    image.artifacts.iter().filter(move |artifact| match (artifact, accepts) {
         (Artifact::Ami(ami), Accepts::Ami { region, arch }) => {
             ami.region == *region && arch.as_ref().is_none_or(|arch| *arch == ami.arch)
         }
@@ -83,12 +83,23 @@ fn changes(
     let mut wanted = BTreeMap::new();
     let mut blockers = Vec::new();
     for (slot, state) in &observed.slots {
-        let Some(artifact) = artifact_for(image, &state.accepts) else {
-            let what =
-                format!("slot {slot} takes {}, and {} has only {}", state.accepts, image.key, has_instead(image));
-            let fix = format!("imgctl record {} with an artifact for it", image.key);
-            blockers.push(Blocker::new(BlockerKind::NoArtifact, id, what, fix));
-            continue;
+        let mut artifacts = artifacts_for(image, &state.accepts);
+        let artifact = match (artifacts.next(), artifacts.next()) {
+            (Some(artifact), None) => artifact,
+            (Some(_), Some(_)) => {
+                let takes = format!("slot {slot} takes {} of an architecture that nothing tells", state.accepts);
+                let what = format!("{takes}, and {} has {}", image.key, has_instead(image));
+                let fix = "give it an instance type, or an image that is still there, which tells the architecture";
+                blockers.push(Blocker::new(BlockerKind::NoArtifact, id, what, fix));
+                continue;
+            }
+            (None, _) => {
+                let what =
+                    format!("slot {slot} takes {}, and {} has only {}", state.accepts, image.key, has_instead(image));
+                let fix = format!("imgctl record {} with an artifact for it", image.key);
+                blockers.push(Blocker::new(BlockerKind::NoArtifact, id, what, fix));
+                continue;
+            }
         };
         let to = artifact.address();
         match snapshot.fitness.get(&to) {

@@ -175,7 +175,8 @@ impl World {
 
 fn observed(id: &str, words: &[&str]) -> Observed {
     let arch = if words.contains(&"arm64") { "arm64" } else { "x86_64" };
-    let accepts = Accepts::Ami { region: "eu-west-1".parse().unwrap(), arch: Some(arch.parse().unwrap()) };
+    let arch = (!words.contains(&"any-arch")).then(|| arch.parse().unwrap());
+    let accepts = Accepts::Ami { region: "eu-west-1".parse().unwrap(), arch };
     let image = ami(words.iter().find(|word| word.starts_with("ami-")).unwrap_or(&"ami-9"));
     let slot = if words.contains(&"$Latest") {
         SlotImage::Floating { through: "$Latest".into(), now: Some(image.clone()) }

@@ -24,6 +24,7 @@ scenarios! {
     a_group_that_floats_is_pinned_first
     a_ledger_from_tomorrow_is_read_but_not_written
     a_ledger_moves_by_export_and_import
+    a_mixed_group_takes_the_image_of_each_architecture
     a_plan_changes_nothing
     a_promotion_is_done_once
     a_registry_that_does_not_answer_is_not_believed

@@ -15,6 +15,7 @@ pub mod kubernetes;
 pub mod kubernetes_settings;
 mod reference;
 pub mod spec;
+mod template;
 
 /// Why a target could not be observed or moved.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,3 +1,4 @@
 //! One suite per trait, run over every implementation against its real peer.
 
+mod mixed;
 mod targets;

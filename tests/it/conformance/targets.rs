@@ -253,14 +253,9 @@ async fn snapshots_of_block_devices_are_kept_right() {
 
 #[tokio::test]
 async fn what_cannot_be_moved_says_what_to_change() {
-    for (name, more, word) in [
-        ("conf-lc", json!({"launch_configuration": true}), "launch configuration"),
-        ("conf-mixed", json!({"mixed": [{"instance_type": "t3.small"}]}), "mixed instances policy"),
-    ] {
-        let stage = Stage::new(name, more).await;
-        let observed = stage.target().observe().await.unwrap();
-        assert!(observed.obstacles[0].what.contains(word), "{observed:?}");
-    }
+    let stage = Stage::new("conf-lc", json!({"launch_configuration": true})).await;
+    let observed = stage.target().observe().await.unwrap();
+    assert!(observed.obstacles[0].what.contains("launch configuration"), "{observed:?}");
 }
 
 #[tokio::test]

@@ -57,6 +57,9 @@ def _overrides(backend: Any, name: str, wanted: list[Body]) -> list[Body]:
             own = _template(backend, override.get("template_name") or f"{name}-{index}", override["ami"], override)
             spec = {"LaunchTemplateId": own.id, "LaunchTemplateName": own.name}
             entry["LaunchTemplateSpecification"] = {**spec, "Version": str(override.get("version") or "1")}
+        for field, key in (("image_id", "ImageId"), ("requirements", "InstanceRequirements"), ("weight", "WeightedCapacity")):
+            if override.get(field):
+                entry[key] = override[field]
         found.append(entry)
     return found
 
@@ -104,7 +107,9 @@ def _launch(ec2: Any, autoscaling: Any, name: str, body: Body) -> tuple[Body, An
     if not body.get("mixed"):
         return {"launch_template": spec}, template
     overrides = _overrides(ec2, name, body["mixed"])
-    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": spec, "Overrides": overrides}}
+    policy: Body = {"LaunchTemplate": {"LaunchTemplateSpecification": spec, "Overrides": overrides}}
+    if body.get("distribution"):
+        policy["InstancesDistribution"] = body["distribution"]
     return {"mixed_instances_policy": policy}, template
 
 
@@ -133,6 +138,7 @@ def _configuration(group: Any) -> Body:
         "template_name": template.name, "version": str(group.launch_template_version),
         "resolved_version": version.number, "ami": version.image_id,
         "default_version": template.default_version_number, "latest_version": template.latest_version_number,
+        **({"policy": group.mixed_instances_policy} if group.mixed_instances_policy else {}),
     }
 
 

@@ -1,18 +1,21 @@
-//! Auto Scaling groups with a launch template: moved by instance refresh, never by updating the group first.
+//! Auto Scaling groups with launch templates, one or a mixed policy of several: moved by instance refresh, never by updating the group first.
 
+mod architecture;
 mod deploy;
 mod group;
+mod mixed;
 mod refresh;
+mod stand;
 mod survey;
-mod template;
 
 use super::asg_settings::AsgSettings;
+use super::template::{TemplateFacts, Templates};
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
-use crate::model::{Deployment, Observed, Region, Revision, SlotName, TargetId};
+use crate::model::{Deployment, Observed, Region, Revision, TargetId};
 use crate::provider::aws::Aws;
+use stand::{Spot, Stand};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use template::TemplateFacts;
 
 /// One group as the config names it.
 #[derive(Debug, Clone)]
@@ -22,11 +25,6 @@ pub struct AsgSpec {
     /// The Auto Scaling group's name.
     pub group: String,
     pub settings: AsgSettings,
-}
-
-/// The slot of a group's launch template.
-pub(super) fn template_slot() -> Result<SlotName, TargetError> {
-    "template".parse().map_err(|error| TargetError::Refused { what: format!("{error}"), hint: String::new() })
 }
 
 /// Every Auto Scaling group of the config.
@@ -40,13 +38,16 @@ pub struct AsgFleet {
 pub(super) struct AsgTarget {
     spec: AsgSpec,
     aws: Arc<Aws>,
-    facts: Arc<TemplateFacts>,
+    templates: Templates,
 }
 
 impl AsgFleet {
     pub fn new(specs: Vec<AsgSpec>, aws: &Arc<Aws>) -> Self {
         let facts = Arc::new(TemplateFacts::default());
-        let target = |spec: AsgSpec| AsgTarget { spec, aws: Arc::clone(aws), facts: Arc::clone(&facts) };
+        let target = |spec: AsgSpec| {
+            let (aws, facts, region) = (Arc::clone(aws), Arc::clone(&facts), spec.region.clone());
+            AsgTarget { spec, aws: Arc::clone(&aws), templates: Templates { aws, region, facts } }
+        };
         let targets = specs.into_iter().map(|spec| (spec.id.clone(), target(spec))).collect();
         Self { aws: Arc::clone(aws), facts, targets }
     }
@@ -79,19 +80,24 @@ impl Observe for AsgTarget {
     }
 
     async fn observe(&self) -> Result<Observed, TargetError> {
-        let read = survey::region(&self.aws, &self.facts, &self.spec.region, &[&self.spec], Depth::Deploying).await;
+        let facts = &self.templates.facts;
+        let read = survey::region(&self.aws, facts, &self.spec.region, &[&self.spec], Depth::Deploying).await;
         read.into_values().next().unwrap_or_else(|| Err(self.gone()))
     }
 
     fn handle(&self, observed: &Observed) -> Option<Handle> {
-        let template = observed.revision.as_str().rsplit_once(':').map(|(template, _)| template.to_owned())?;
-        let templates = observed.slots.keys().map(|slot| (slot.clone(), template.clone())).collect();
+        let of = |spot| match spot {
+            Spot::Version { template, .. } => Some(template),
+            Spot::Image(_) => None,
+        };
+        let spots = Stand::parse(&observed.revision)?.spots.into_iter();
+        let templates = spots.filter_map(|(slot, spot)| Some((slot, of(spot)?))).collect();
         let (name, region) = (self.spec.group.clone(), self.spec.region.clone());
         Some(Handle::AutoScalingGroup { name, region, templates })
     }
 
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
-        self.image_of_version(template, version).await
+        self.templates.image_of_version(template, version).await
     }
 }
 
@@ -114,7 +120,25 @@ impl Target for AsgTarget {
     }
 
     async fn differences(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError> {
-        self.compare_versions(from, to).await
+        let (Some(left), Some(right)) = (Stand::parse(from), Stand::parse(to)) else {
+            return Ok(vec![format!("{from} and {to} are not versions of launch templates")]);
+        };
+        let mut lines = Vec::new();
+        for (slot, spot) in &right.spots {
+            let about = |line: String| if right.mixed { format!("{slot}: {line}") } else { line };
+            match (left.spots.get(slot), spot) {
+                (
+                    Some(Spot::Version { template: one, number: left, .. }),
+                    Spot::Version { template: two, number: right, .. },
+                ) => {
+                    let found = self.templates.compare((one, *left), (two, *right)).await?;
+                    lines.extend(found.into_iter().map(about));
+                }
+                (Some(Spot::Image(_)), Spot::Image(_)) => {}
+                _ => lines.push(about("another launch template".to_owned())),
+            }
+        }
+        Ok(lines)
     }
 }
 

@@ -3,12 +3,15 @@
 use super::super::TargetError;
 use super::super::asg_settings::{ScaleInProtected, Standby};
 use super::AsgTarget;
-use super::group::numeric;
+use super::deploy::described;
+use super::group::{self, Group, Named, Slot};
+use super::mixed;
+use super::stand::{Stand, TEMPLATE};
 use crate::model::{Deployment, Motion, Region, Revision};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_autoscaling::types::{
-    AlarmSpecification, DesiredConfiguration, InstanceRefresh, InstanceRefreshStatus, LaunchTemplateSpecification,
-    RefreshPreferences, ScaleInProtectedInstances, StandbyInstances,
+    AlarmSpecification, DesiredConfiguration, InstanceRefresh, InstanceRefreshStatus, RefreshPreferences,
+    ScaleInProtectedInstances, StandbyInstances,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -28,19 +31,26 @@ where
 }
 
 fn deployment(refresh: &InstanceRefresh) -> Deployment {
-    let template = refresh.desired_configuration().and_then(|desired| desired.launch_template());
-    let toward = template.and_then(|template| {
-        format!("{}:{}", template.launch_template_id()?, template.version()?).parse::<Revision>().ok()
-    });
     let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
     Deployment {
         id: refresh.instance_refresh_id().unwrap_or_default().to_owned(),
         motion: motion(refresh),
-        toward,
+        toward: refresh.desired_configuration().and_then(leads_to).and_then(|stand| stand.revision()),
         started: refresh.start_time().and_then(|time| Timestamp::from_second(time.secs()).ok()),
         percent: count(refresh.percentage_complete()),
         left: count(refresh.instances_to_update()),
     }
+}
+
+/// Where a desired configuration leads, where it names numbers only.
+fn leads_to(desired: &DesiredConfiguration) -> Option<Stand> {
+    if let Some(policy) = desired.mixed_instances_policy() {
+        return group::stand(true, mixed::slots(policy), |_, _| None);
+    }
+    let template = desired.launch_template()?;
+    let (template, version) = (template.launch_template_id()?.to_owned(), template.version()?.to_owned());
+    let slot = Slot { name: TEMPLATE.parse().ok()?, named: Named::Version { template, version }, types: Vec::new() };
+    group::stand(false, vec![slot], |_, _| None)
 }
 
 fn motion(refresh: &InstanceRefresh) -> Motion {
@@ -83,22 +93,20 @@ impl AsgTarget {
         Ok(newest(&self.aws, &self.spec.region, &self.spec.group).await?.filter(Deployment::is_active))
     }
 
-    /// Starts a refresh toward a numeric version. AWS knows no token for this call, so a refresh toward the very
-    /// same version that is already under way is the answer to an earlier order, and not an obstacle.
-    pub(super) async fn start_refresh(&self, toward: &Revision) -> Result<String, TargetError> {
-        let Some((template, number)) = numeric(toward) else {
-            let what = format!("{toward} is not a numbered version of a launch template");
-            return Err(TargetError::Refused {
-                what,
-                hint: format!("give group {} a numeric version", self.spec.group),
-            });
-        };
-        let specification =
-            LaunchTemplateSpecification::builder().launch_template_id(template).version(number.to_string()).build();
+    /// Starts one refresh toward numeric versions of all slots. AWS knows no token for this call, so a refresh toward
+    /// the very same ones that is already under way is the answer to an earlier order, and not an obstacle.
+    pub(super) async fn start_refresh(
+        &self,
+        group: &Group,
+        toward: &Stand,
+        revision: &Revision,
+    ) -> Result<String, TargetError> {
+        let (template, policy) = described(&group.source, toward);
+        let desired = DesiredConfiguration::builder().set_launch_template(template).set_mixed_instances_policy(policy);
         let call = self.aws.autoscaling(&self.spec.region).start_instance_refresh();
         let call = call
             .auto_scaling_group_name(&self.spec.group)
-            .desired_configuration(DesiredConfiguration::builder().launch_template(specification).build())
+            .desired_configuration(desired.build())
             .preferences(self.preferences());
         let error = match call.send().await {
             Ok(answer) => return Ok(answer.instance_refresh_id().unwrap_or_default().to_owned()),
@@ -107,7 +115,7 @@ impl AsgTarget {
         if error.as_service_error().is_some_and(|error| error.is_instance_refresh_in_progress_fault())
             && let Some(active) = self.active().await?
         {
-            if active.toward.as_ref() == Some(toward) {
+            if active.toward.as_ref() == Some(revision) {
                 return Ok(active.id);
             }
             return Err(self.busy(&active));

@@ -1,11 +1,12 @@
 //! Observing many groups in few calls: 100 groups, 200 template versions and 1,000 instances a call.
 
+use super::super::template::{self, TemplateFacts, Version};
 use super::super::{Depth, TargetError};
-use super::group::{Group, Source};
+use super::AsgSpec;
+use super::architecture::{self, Launches};
+use super::group::{Group, Named, Slot};
 use super::refresh;
-use super::template::{self, TemplateFacts, Version};
-use super::{AsgSpec, template_slot};
-use crate::model::{Accepts, AmiId, Arch, ImageRef, Observed, Obstacle, Region, SlotImage, SlotState, TargetId};
+use crate::model::{Accepts, AmiId, ImageRef, Observed, Obstacle, Region, SlotImage, SlotState, TargetId};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{Filter, Reservation};
@@ -24,6 +25,8 @@ const FEW_TEMPLATES: usize = 20;
 /// What one region said.
 struct Read {
     groups: BTreeMap<String, Group>,
+    /// Template and the name of a version as some group says it → that version.
+    versions: BTreeMap<(String, String), Arc<Version>>,
     /// Instance → image.
     images: BTreeMap<String, String>,
     /// Template → its newest number, where it was read.
@@ -43,12 +46,15 @@ pub(super) async fn region(
         let (versions, images) =
             futures_util::future::join(versions(aws, facts, region, &groups), instances(aws, region, &groups)).await;
         let (versions, newest) = versions?;
+        let read = Read { groups, versions, images: images?, newest };
         if depth == Depth::Deploying {
-            architectures(aws, facts, region, versions.values()).await?;
+            let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
+            let launches: Vec<Launches<'_>> = slots.iter().map(|slot| read.launches(slot)).collect();
+            architecture::read(aws, facts, region, &launches).await?;
         }
-        Ok::<_, AwsError>((Read { groups, images: images?, newest }, versions))
+        Ok::<_, AwsError>(read)
     };
-    let (read, versions) = match read.await {
+    let read = match read.await {
         Ok(read) => read,
         // One refused call leaves every group of the region unknown: each says so.
         Err(error) => {
@@ -61,14 +67,38 @@ pub(super) async fn region(
             let what = format!("Auto Scaling group {} in {region}", spec.group);
             return (spec.id.clone(), Err(TargetError::Gone { what }));
         };
-        let version = versions.get(&spec.group);
-        let observed = observed(facts, region, group, version, &read);
+        let observed = observed(facts, region, group, &read);
         let deployment =
             if depth == Depth::Deploying { refresh::newest(aws, region, &spec.group).await } else { Ok(None) };
         let observed = observed.and_then(|observed| Ok(Observed { deployment: deployment?, ..observed }));
         (spec.id.clone(), observed)
     });
     futures_util::future::join_all(observe).await.into_iter().collect()
+}
+
+impl Read {
+    fn version(&self, named: &Named) -> Option<&Arc<Version>> {
+        match named {
+            Named::Version { template, version } => self.versions.get(&(template.clone(), version.clone())),
+            Named::Image(_) => None,
+        }
+    }
+
+    /// What a slot launches on, and with.
+    fn launches<'a>(&'a self, slot: &'a Slot) -> Launches<'a> {
+        let version = self.version(&slot.named);
+        let image = match &slot.named {
+            Named::Image(image) => Some(image.as_str()),
+            Named::Version { .. } => version.and_then(|version| version.image()),
+        };
+        let own = || version.and_then(|version| version.data.instance_type()).map(|kind| kind.as_str());
+        let types = if slot.types.is_empty() {
+            own().into_iter().collect()
+        } else {
+            slot.types.iter().map(String::as_str).collect()
+        };
+        Launches { types, image }
+    }
 }
 
 async fn groups(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> Result<BTreeMap<String, Group>, AwsError> {
@@ -88,8 +118,8 @@ async fn groups(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> Result<BTreeM
     Ok(groups)
 }
 
-/// Group name → the version it names now, and template → newest number.
-type Versions = (BTreeMap<String, Arc<Version>>, BTreeMap<String, i64>);
+/// Template and name of a version → that version, and template → newest number.
+type Versions = (BTreeMap<(String, String), Arc<Version>>, BTreeMap<String, i64>);
 
 async fn versions(
     aws: &Aws,
@@ -98,9 +128,9 @@ async fn versions(
     groups: &BTreeMap<String, Group>,
 ) -> Result<Versions, AwsError> {
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for group in groups.values() {
-        if let Source::Template { id, version } = &group.source {
-            wanted.entry(id.clone()).or_default().insert(version.clone());
+    for slot in groups.values().flat_map(Group::slots) {
+        if let Named::Version { template, version } = slot.named {
+            wanted.entry(template).or_default().insert(version);
         }
     }
     let mut read: BTreeMap<String, Vec<Version>> = BTreeMap::new();
@@ -127,14 +157,14 @@ async fn versions(
     let newest =
         read.iter().filter_map(|(template, rows)| Some((template.clone(), rows.iter().map(|row| row.number).max()?)));
     let newest: BTreeMap<String, i64> = newest.collect();
-    let mut by_group = BTreeMap::new();
-    for group in groups.values() {
-        let Source::Template { id, version } = &group.source else { continue };
-        let row = read.get(id).and_then(|rows| find(rows, version)).cloned();
-        let known = row.map(|row| facts.keep(region, row)).or_else(|| facts.get(region, id, version.parse().ok()?));
-        by_group.extend(known.map(|version| (group.name.clone(), version)));
+    let mut versions = BTreeMap::new();
+    for (template, name) in wanted.into_iter().flat_map(|(id, names)| names.into_iter().map(move |n| (id.clone(), n))) {
+        let row = read.get(&template).and_then(|rows| find(rows, &name)).cloned();
+        let kept = || facts.get(region, &template, name.parse().ok()?);
+        let known = row.map(|row| facts.keep(region, row)).or_else(kept);
+        versions.extend(known.map(|version| ((template, name), version)));
     }
-    Ok((by_group, newest))
+    Ok((versions, newest))
 }
 
 /// The row that a version's name means.
@@ -201,43 +231,13 @@ fn images_of(reservations: &[Reservation]) -> impl Iterator<Item = (String, Stri
     instances.filter_map(|instance| Some((instance.instance_id()?.to_owned(), instance.image_id()?.to_owned())))
 }
 
-/// Which architectures the instance types of these versions have (DescribeInstanceTypes, 100 types a call).
-async fn architectures<'a>(
-    aws: &Aws,
-    facts: &TemplateFacts,
-    region: &Region,
-    versions: impl Iterator<Item = &'a Arc<Version>>,
-) -> Result<(), AwsError> {
-    let types: BTreeSet<_> = versions.filter_map(|version| version.data.instance_type().cloned()).collect();
-    let unknown: Vec<_> = types.into_iter().filter(|kind| facts.architectures(kind.as_str()).is_none()).collect();
-    for chunk in unknown.chunks(100) {
-        let call = aws.ec2(region).describe_instance_types().set_instance_types(Some(chunk.to_vec()));
-        let answer =
-            call.send().await.map_err(|error| classify("ec2:DescribeInstanceTypes", region.as_str(), error))?;
-        for info in answer.instance_types() {
-            let architectures = info.processor_info().map(|processor| processor.supported_architectures());
-            let architectures = architectures.unwrap_or_default().iter().map(|arch| arch.as_str().to_owned()).collect();
-            if let Some(kind) = info.instance_type() {
-                facts.keep_architectures(kind.as_str(), architectures);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn observed(
-    facts: &TemplateFacts,
-    region: &Region,
-    group: &Group,
-    version: Option<&Arc<Version>>,
-    read: &Read,
-) -> Result<Observed, TargetError> {
-    let unreadable = || TargetError::Refused {
-        what: format!("Auto Scaling group {} in {region} names no version that could be read", group.name),
-        hint: format!("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {}", group.name),
+fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) -> Result<Observed, TargetError> {
+    let number = |template: &str, name: &str| {
+        read.versions.get(&(template.to_owned(), name.to_owned())).map(|version| version.number)
     };
+    let stands = group.stand(number).and_then(|stand| stand.revision());
     let mut observed = Observed {
-        revision: group.revision(version.map_or(0, |version| version.number)).ok_or_else(unreadable)?,
+        revision: stands.or_else(|| group.without_versions()).ok_or_else(|| unreadable(region, group))?,
         slots: BTreeMap::new(),
         running: running(region, group, &read.images),
         desired: group.desired,
@@ -245,47 +245,63 @@ fn observed(
         obstacles: group.obstacle().into_iter().collect(),
         notes: Vec::new(),
     };
-    let (Source::Template { id, version: named }, Some(version)) = (&group.source, version) else {
-        if observed.obstacles.is_empty() {
-            return Err(TargetError::Gone {
-                what: format!("the launch-template version that group {} names", group.name),
-            });
-        }
-        return Ok(observed);
-    };
-    let image = slot_image(region, named, version);
-    if let SlotImage::Floating { through, .. } = &image
-        && through.starts_with("resolve:ssm:")
-    {
-        let what = format!("launch template {id} version {} takes its image from {through}", version.number);
-        let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
-        observed.obstacles.push(Obstacle { what, fix });
+    for slot in group.slots() {
+        let image = match (&slot.named, read.version(&slot.named)) {
+            (Named::Image(image), _) => launched(region, image),
+            (Named::Version { version: name, .. }, Some(version)) => {
+                observed.notes.extend(newer(read, version));
+                observed.obstacles.extend(through_parameter(version));
+                slot_image(region, name, version)
+            }
+            (Named::Version { .. }, None) => {
+                let what = format!("the launch-template version that group {} names", group.name);
+                return Err(TargetError::Gone { what });
+            }
+        };
+        let arch = architecture::decide(facts, &read.launches(&slot));
+        observed.slots.insert(slot.name, SlotState { image, accepts: Accepts::Ami { region: region.clone(), arch } });
     }
-    let arch = arch(facts, version);
-    let accepts = Accepts::Ami { region: region.clone(), arch };
-    observed.slots.insert(template_slot()?, SlotState { image, accepts });
-    if let Some(newest) = read.newest.get(id).filter(|newest| **newest > version.number) {
-        observed.notes.push(format!("{id} has version {newest}, newer than {}, which the group runs", version.number));
-    }
+    observed.notes.dedup();
+    observed.obstacles.dedup();
     Ok(observed)
 }
 
-fn slot_image(region: &Region, named: &str, version: &Version) -> SlotImage {
-    let text = version.image().unwrap_or_default();
-    let pinned = text.parse::<AmiId>().ok().map(|id| ImageRef::Ami { region: region.clone(), id });
-    match pinned {
-        Some(image) if named.starts_with('$') => SlotImage::Floating { through: named.to_owned(), now: Some(image) },
-        Some(image) => SlotImage::Pinned { image },
-        None => SlotImage::Floating { through: text.to_owned(), now: None },
+fn unreadable(region: &Region, group: &Group) -> TargetError {
+    TargetError::Refused {
+        what: format!("Auto Scaling group {} in {region} names no version that could be read", group.name),
+        hint: format!("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {}", group.name),
     }
 }
 
-/// The architecture that the instance type decides; unknown where it could be either, or is not given.
-fn arch(facts: &TemplateFacts, version: &Version) -> Option<Arch> {
-    let known = facts.architectures(version.data.instance_type()?.as_str())?;
-    // t2 and m1 run i386 and x86_64 images; 64-bit is what a new image is.
-    let one = known.iter().find(|arch| known.len() == 1 || arch.as_str() == "x86_64")?;
-    one.parse().ok()
+fn newer(read: &Read, version: &Version) -> Option<String> {
+    let newest = read.newest.get(&version.template).filter(|newest| **newest > version.number)?;
+    let (template, number) = (&version.template, version.number);
+    Some(format!("{template} has version {newest}, newer than {number}, which the group runs"))
+}
+
+fn through_parameter(version: &Version) -> Option<Obstacle> {
+    let through = version.image().filter(|image| image.starts_with("resolve:ssm:"))?;
+    let what =
+        format!("launch template {} version {} takes its image from {through}", version.template, version.number);
+    let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
+    Some(Obstacle { what, fix })
+}
+
+/// An image as it stands there: an AMI's id, or a parameter that leads to one.
+fn launched(region: &Region, text: &str) -> SlotImage {
+    match text.parse::<AmiId>() {
+        Ok(id) => SlotImage::Pinned { image: ImageRef::Ami { region: region.clone(), id } },
+        Err(_) => SlotImage::Floating { through: text.to_owned(), now: None },
+    }
+}
+
+fn slot_image(region: &Region, named: &str, version: &Version) -> SlotImage {
+    match launched(region, version.image().unwrap_or_default()) {
+        SlotImage::Pinned { image } if named.starts_with('$') => {
+            SlotImage::Floating { through: named.to_owned(), now: Some(image) }
+        }
+        image => image,
+    }
 }
 
 fn running(region: &Region, group: &Group, images: &BTreeMap<String, String>) -> BTreeMap<ImageRef, u32> {

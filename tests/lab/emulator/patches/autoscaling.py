@@ -157,6 +157,18 @@ def create_auto_scaling_group(self: Any) -> Any:
     return result
 
 
+def check_policy(policy: dict[str, Any] | None) -> None:
+    """AWS: LaunchTemplateSpecification, in overrides too: "You must specify either the LaunchTemplateId or the
+    LaunchTemplateName"; an override with InstanceRequirements "can't specify InstanceType".
+    Stock: looks at the policy's own template only."""
+    for override in ((policy or {}).get("LaunchTemplate", {}).get("Overrides")) or []:
+        spec = override.get("LaunchTemplateSpecification")
+        if spec and bool(spec.get("LaunchTemplateId")) == bool(spec.get("LaunchTemplateName")):
+            raise ValidationError("Valid requests must contain either launchTemplateId or LaunchTemplateName")
+        if override.get("InstanceRequirements") and override.get("InstanceType"):
+            raise ValidationError("You can't specify InstanceType and InstanceRequirements in one override.")
+
+
 class AlreadyExists(AutoscalingClientError):
     code = "AlreadyExists"
 
@@ -166,6 +178,7 @@ AlreadyExists.__module__ = "moto.autoscaling.exceptions"
 
 def update_auto_scaling_group(self: Any) -> Any:
     """AWS: as above, for DefaultInstanceWarmup."""
+    check_policy(self._get_param("MixedInstancesPolicy"))
     result = _stock_update_action(self)
     warmup = self._get_int_param("DefaultInstanceWarmup")
     if warmup is not None:

@@ -24,20 +24,22 @@ class LaunchFailed(Exception):
     pass
 
 
-def choices(group: Any) -> list[tuple[Any, Any, str | None]]:
-    """What the group may launch: (template, version, instance type override), one per override.
+def choices(group: Any) -> list[tuple[Any, Any, str | None, str | None]]:
+    """What the group may launch: (template, version, instance type override, image override), one per override.
 
-    AWS: Auto Scaling User Guide "Use a different launch template for an instance type" (an override may name its own).
+    AWS: Auto Scaling User Guide "Use a different launch template for an instance type" (an override may name its own);
+    API reference LaunchTemplateOverrides: ImageId, "the AMI to use for instances launched with this override". An
+    override by InstanceRequirements launches the template's own type here (on AWS, any type that meets them).
     """
     template, number = group.ec2_launch_template, group.launch_template_version
-    base = (template, template.get_version(number), None)
+    base = (template, template.get_version(number), None, None)
     policy = group.mixed_instances_policy or {}
     found = []
     for override in policy.get("LaunchTemplate", {}).get("Overrides", []) or []:
         spec = override.get("LaunchTemplateSpecification") or {}
         own = _find_template(group.ec2_backend, spec) or template
         version = own.get_version(spec.get("Version") or "$Default") if spec else base[1]
-        found.append((own, version, override.get("InstanceType")))
+        found.append((own, version, override.get("InstanceType"), override.get("ImageId")))
     return found or [base]
 
 
@@ -123,11 +125,11 @@ def _launch_from_template(group: Any, count: int, tags: dict[str, str], first: i
     """Overrides take turns (on AWS the allocation strategy chooses)."""
     options = choices(group)
     states = []
-    for index, (template, version, override) in enumerate(options):
+    for index, (template, version, override, own_image) in enumerate(options):
         share = len([n for n in range(first, first + count) if n % len(options) == index])
         if not share:
             continue
-        image_id = resolve(group.account_id, group.region, version.image_id)
+        image_id = resolve(group.account_id, group.region, own_image or version.image_id)
         own_tags = {**tags, **version.instance_tags}
         spec = {"LaunchTemplateId": template.id, "Version": str(version.number)}
         instance_type = override or version.instance_type
@@ -137,6 +139,7 @@ def _launch_from_template(group: Any, count: int, tags: dict[str, str], first: i
         ):
             state = InstanceState(instance, protected_from_scale_in=group.new_instances_protected_from_scale_in)
             state.lt_override, state.lt_version = template, version.number
+            state.lab_launched = (template.id, str(version.number), instance_type, image_id)
             states.append(state)
     return states
 
@@ -163,7 +166,7 @@ def replace_autoscaling_group_instances(self: Any, count_needed: int, propagated
     tags = {**propagated_tags, models.ASG_NAME_TAG: self.name}
     try:
         if self.ec2_launch_template:
-            fresh = _launch_from_template(self, count_needed, tags, len(self.instance_states))
+            fresh = _launch_from_template(self, count_needed, tags, getattr(self, "lab_turn", len(self.instance_states)))
         else:
             fresh = _launch_from_configuration(self, count_needed, tags)
     except (LaunchFailed, ParameterMissing, ServiceException) as failure:

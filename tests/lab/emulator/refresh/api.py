@@ -9,6 +9,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 
+from emulator.patches.autoscaling import check_policy
 from emulator.patches.paging import decode, page
 from emulator.refresh.model import Refresh
 from emulator.refresh.worker import run
@@ -84,6 +85,7 @@ def start_instance_refresh(self: Any) -> ActionResult:
     backend, group = _group(self)
     preferences = self._get_param("Preferences", {}) or {}
     desired = self._get_param("DesiredConfiguration") or None
+    check_policy((desired or {}).get("MixedInstancesPolicy"))
     _validate(backend, group, preferences, desired)
     if active(backend, group):
         raise InstanceRefreshInProgress()

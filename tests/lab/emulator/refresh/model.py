@@ -68,6 +68,10 @@ class Refresh:
             return False
         if str(self.group.launch_template_version) in FLOATING:
             return False
+        overrides = ((self.group.mixed_instances_policy or {}).get("LaunchTemplate", {}).get("Overrides")) or []
+        own = [override.get("LaunchTemplateSpecification") or {} for override in overrides]
+        if any((spec.get("Version") or "$Default") in FLOATING for spec in own if spec):
+            return False
         version = old.ec2_launch_template.get_version(old.launch_template_version)
         return not str(version.image_id).startswith("resolve:ssm:")
 

@@ -10,7 +10,8 @@ from moto.cloudwatch.models import cloudwatch_backends
 
 from emulator import clock
 from emulator.lock import BACKEND
-from emulator.patches.launches import note_activity
+from emulator.patches.launches import choices, note_activity
+from emulator.patches.parameters import resolve
 from emulator.refresh.model import GroupGone, Refresh, Stop
 
 LAUNCH_SECONDS = float(os.environ.get("LAB_LAUNCH_SECONDS", "20"))
@@ -58,7 +59,8 @@ def _to_replace(refresh: Refresh) -> list[Any]:
     """AWS: SkipMatching, ScaleInProtectedInstances, StandbyInstances of RefreshPreferences."""
     todo = list(refresh.group.instance_states)
     if _true(refresh.preferences.get("SkipMatching")):
-        todo = [state for state in todo if _launched_with(state) != _launches(refresh.target)]
+        wanted = _launches(refresh.target)
+        todo = [state for state in todo if getattr(state, "lab_launched", None) not in wanted]
     if refresh.preferences.get("ScaleInProtectedInstances", "Wait") == "Ignore":
         todo = [state for state in todo if not state.protected_from_scale_in]
     if refresh.preferences.get("StandbyInstances", "Wait") == "Ignore":
@@ -83,14 +85,14 @@ def _true(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
-def _launched_with(state: Any) -> tuple[Any, str]:
-    template = state.launch_template or {}
-    return template.get("LaunchTemplateId"), str(template.get("Version"))
-
-
-def _launches(target: Any) -> tuple[str, str]:
-    template = target.ec2_launch_template
-    return template.id, str(template.get_version(target.launch_template_version).number)
+def _launches(target: Any) -> set[tuple[str, str, str, str]]:
+    """AWS "Use an instance refresh with skip matching": launch template, its version and instance types are compared,
+    for a mixed instances policy those of every override."""
+    resolved = [
+        (template.id, str(version.number), kind or version.instance_type, image or version.image_id)
+        for template, version, kind, image in choices(target)
+    ]
+    return {(*rest, resolve(target.account_id, target.region, image)) for *rest, image in resolved}
 
 
 def _check(refresh: Refresh, watch: bool) -> None:
@@ -172,6 +174,8 @@ def _terminate(refresh: Refresh, olds: list[Any]) -> None:
 def _launch(refresh: Refresh, count: int, target: Any) -> list[Any]:
     with BACKEND:
         target.instance_states = []
+        # Overrides go on taking turns from batch to batch.
+        target.lab_turn = len(refresh.fresh_ids)
         target.lab_activities = refresh.group.__dict__.setdefault("lab_activities", [])
         target.replace_autoscaling_group_instances(count, target.get_propagated_tags())
         fresh: list[Any] = target.instance_states

@@ -1,9 +1,7 @@
 //! Launch-template versions: immutable facts that are read once, and new versions with only the image changed.
 
-use super::super::TargetError;
-use super::group::numeric;
-use super::{AsgTarget, Order};
-use crate::model::{AmiId, Region, Revision};
+use super::TargetError;
+use crate::model::{AmiId, Arch, Region};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
@@ -39,11 +37,12 @@ impl Version {
     }
 }
 
-/// What never changes once it was read: template versions, and the architectures of instance types.
+/// What never changes once it was read: template versions, and the architectures of instance types and images.
 #[derive(Default)]
 pub(super) struct TemplateFacts {
     versions: Mutex<BTreeMap<(Region, String, i64), Arc<Version>>>,
     architectures: Mutex<BTreeMap<String, Vec<String>>>,
+    images: Mutex<BTreeMap<String, Arch>>,
 }
 
 impl TemplateFacts {
@@ -67,6 +66,21 @@ impl TemplateFacts {
         let mut kept = self.architectures.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(instance_type.to_owned(), architectures);
     }
+
+    pub(super) fn image_architecture(&self, image: &str) -> Option<Arch> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned()
+    }
+
+    pub(super) fn keep_image_architecture(&self, image: &str, arch: Arch) {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image.to_owned(), arch);
+    }
+}
+
+/// The launch templates of one region, as one identity sees them.
+pub(super) struct Templates {
+    pub(super) aws: Arc<Aws>,
+    pub(super) region: Region,
+    pub(super) facts: Arc<TemplateFacts>,
 }
 
 /// Reads some versions of one template (DescribeLaunchTemplateVersions): numbers, `$Latest`, `$Default`.
@@ -83,67 +97,75 @@ pub(super) async fn read(
     Ok(answer.launch_template_versions().iter().filter_map(Version::new).collect())
 }
 
-impl AsgTarget {
+impl Templates {
     /// One version by its number, from what was read before where possible.
     pub(super) async fn version(&self, template: &str, number: i64) -> Result<Arc<Version>, TargetError> {
-        if let Some(known) = self.facts.get(&self.spec.region, template, number) {
+        if let Some(known) = self.facts.get(&self.region, template, number) {
             return Ok(known);
         }
-        let found = read(&self.aws, &self.spec.region, template, &[number.to_string()]).await?;
+        let found = read(&self.aws, &self.region, template, &[number.to_string()]).await?;
         let version = found.into_iter().find(|version| version.number == number);
         let version = version
             .ok_or_else(|| TargetError::Gone { what: format!("version {number} of launch template {template}") })?;
-        Ok(self.facts.keep(&self.spec.region, version))
+        Ok(self.facts.keep(&self.region, version))
     }
 
     /// The image of a version by its number, `$Latest` or `$Default`.
     pub(super) async fn image_of_version(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
-        let known = version.parse().ok().and_then(|number| self.facts.get(&self.spec.region, template, number));
+        let known = version.parse().ok().and_then(|number| self.facts.get(&self.region, template, number));
         if let Some(known) = known {
             return Ok(known.image().map(str::to_owned));
         }
-        let found = read(&self.aws, &self.spec.region, template, &[version.to_owned()]).await?;
+        let found = read(&self.aws, &self.region, template, &[version.to_owned()]).await?;
         Ok(found.first().and_then(|version| version.image().map(str::to_owned)))
     }
 
-    /// A version like `source` with only the image changed. Ordered again, it is the version made before.
+    /// What `$Latest` or `$Default` means at this moment.
+    pub(super) async fn named_version(&self, template: &str, name: &str) -> Result<Arc<Version>, TargetError> {
+        let found = read(&self.aws, &self.region, template, &[name.to_owned()]).await?;
+        let version = found.into_iter().next();
+        let version = version
+            .ok_or_else(|| TargetError::Gone { what: format!("version {name} of launch template {template}") })?;
+        Ok(self.facts.keep(&self.region, version))
+    }
+
+    /// A version like `source` with only the image changed. Ordered `again`, it is the version made before. EC2
+    /// refuses a token that comes again with other parameters.
     pub(super) async fn version_with(
         &self,
         source: &Version,
         image: &AmiId,
-        order: &Order<'_>,
+        token: String,
+        again: bool,
     ) -> Result<i64, TargetError> {
-        if order.again
-            && let Some(made) = self.made_before(source, image).await?
-        {
+        if again && let Some(made) = self.made_before(source, image).await? {
             return Ok(made);
         }
         let devices = self.block_devices(source, image).await?;
         let data =
             RequestLaunchTemplateData::builder().image_id(image.as_str()).set_block_device_mappings(devices).build();
-        let call = self.aws.ec2(&self.spec.region).create_launch_template_version();
+        let call = self.aws.ec2(&self.region).create_launch_template_version();
         let call = call
             .launch_template_id(&source.template)
             .source_version(source.number.to_string())
             // The source's own words: Terraform reads the newest version's description, and would change one of ours.
             .set_version_description(Some(source.description.clone()).filter(|text| !text.is_empty()))
-            // EC2 refuses a token that comes again with other parameters.
-            .client_token(format!("{}-{}", order.token, source.number))
+            .client_token(token)
             .launch_template_data(data);
-        let object = format!("launch template {} in {}", source.template, self.spec.region);
+        let object = format!("launch template {} in {}", source.template, self.region);
         let answer = call.send().await.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
         let made = answer.launch_template_version().and_then(Version::new);
         let made = made.ok_or_else(|| TargetError::Refused {
             what: format!("{object}: AWS did not say which version it made"),
             hint: "run the same command again: it finds that version".to_owned(),
         })?;
-        Ok(self.facts.keep(&self.spec.region, made).number)
+        Ok(self.facts.keep(&self.region, made).number)
     }
 
     /// EC2 remembers a client token for a day. After that, a newer version that differs from its source in nothing
     /// but the image is what the same order made before, or as good.
     async fn made_before(&self, source: &Version, image: &AmiId) -> Result<Option<i64>, TargetError> {
-        let region = &self.spec.region;
+        let region = &self.region;
         let call = self.aws.ec2(region).describe_launch_template_versions().launch_template_id(&source.template);
         let mut pages = call.min_version((source.number + 1).to_string()).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -187,7 +209,7 @@ impl AsgTarget {
 
     /// Image → device → snapshot (DescribeImages).
     async fn image_devices(&self, images: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, TargetError> {
-        let region = &self.spec.region;
+        let region = &self.region;
         let filter = aws_sdk_ec2::types::Filter::builder().name("image-id");
         let filter = filter.set_values(Some(images.iter().map(|image| (*image).to_owned()).collect())).build();
         let call =
@@ -203,23 +225,13 @@ impl AsgTarget {
     }
 
     /// What differs besides the image, a line each. User data is compared and never shown: it may hold secrets.
-    pub(super) async fn compare_versions(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError> {
-        let (Some((template, left)), Some((other, right))) = (pinned(from), numeric(to)) else {
-            return Ok(vec![format!("{from} and {to} are not versions of one launch template")]);
-        };
-        if template != other {
-            return Ok(vec![format!("launch template {template} → {other}")]);
+    pub(super) async fn compare(&self, from: (&str, i64), to: (&str, i64)) -> Result<Vec<String>, TargetError> {
+        if from.0 != to.0 {
+            return Ok(vec![format!("launch template {} → {}", from.0, to.0)]);
         }
-        let (left, right) = (self.version(template, left).await?, self.version(other, right).await?);
+        let (left, right) = (self.version(from.0, from.1).await?, self.version(to.0, to.1).await?);
         Ok(differences(&left.data, &right.data))
     }
-}
-
-/// Template id and number of any revision of a template: `lt-1:7`, `lt-1:$Latest=7`.
-fn pinned(revision: &Revision) -> Option<(&str, i64)> {
-    let (id, version) = revision.as_str().rsplit_once(':')?;
-    let number = version.rsplit_once('=').map_or(version, |(_, number)| number);
-    Some((id, number.parse().ok()?))
 }
 
 /// Alike in all but the image and the block devices, whose snapshots follow the image.
