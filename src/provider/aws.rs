@@ -1,7 +1,9 @@
-//! AWS: one set of clients per region, made once and shared, and one reading of every way a call can fail.
+//! AWS: one set of clients per region and identity, made once and shared, and one reading of every way a call can fail.
 
+mod access;
 mod failure;
 
+pub use access::{Access, Role, RoleArn};
 pub use failure::{AwsError, Call, classify};
 
 use crate::model::Region;
@@ -12,7 +14,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -52,8 +54,11 @@ struct Clients {
 pub struct Aws {
     config: SdkConfig,
     region: Option<Region>,
+    /// With which credentials, where they are not those of the chain.
+    access: Access,
     clients: Mutex<BTreeMap<Region, Clients>>,
     identity: OnceCell<Identity>,
+    others: Mutex<BTreeMap<Access, Arc<Aws>>>,
 }
 
 impl Aws {
@@ -81,7 +86,26 @@ impl Aws {
     /// With a config made elsewhere; its region is the one to use where none is named.
     pub fn from_config(config: SdkConfig) -> Self {
         let region = config.region().and_then(|region| region.as_ref().parse().ok());
-        Self { config, region, clients: Mutex::default(), identity: OnceCell::new() }
+        let access = Access::default();
+        Self { config, region, access, clients: Mutex::default(), identity: OnceCell::new(), others: Mutex::default() }
+    }
+
+    /// AWS with other credentials: made once for each, and nothing is sent before the first call.
+    pub fn under(self: &Arc<Self>, access: &Access) -> Arc<Self> {
+        if access.is_default() {
+            return Arc::clone(self);
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = others.entry(access.clone()).or_insert_with(|| {
+            let other = Self::from_config(access::config(&self.config, access));
+            Arc::new(Self { region: self.region.clone(), access: access.clone(), ..other })
+        });
+        Arc::clone(other)
+    }
+
+    /// A region as errors name it: with the role or profile, where there is one.
+    pub fn place(&self, region: &Region) -> String {
+        if self.access.is_default() { region.to_string() } else { format!("{region} {}", self.access) }
     }
 
     /// The region to use where none is named: of the settings, the environment or the profile.

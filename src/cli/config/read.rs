@@ -5,7 +5,7 @@ use crate::iac::FORMATS;
 use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
 use crate::plan::naming::{Naming, Pattern};
 use crate::provider::section::Section;
-use crate::provider::target::spec::{KINDS, TargetSpec};
+use crate::provider::target::spec::{self, KINDS, TargetSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -151,11 +151,14 @@ fn read_target(
     let words: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
     // What the other keys mean depends on the kind: without it, they are not judged.
+    let words: Vec<(&str, &str)> = KINDS.iter().map(|(word, _)| (*word, *word)).collect();
     let reader = section.choice("kind", KINDS)?.into_inner();
+    let access = section.choice("kind", &words).map(|kind| spec::read_access(&section, kind.get_ref()));
     let settings = reader(&section);
     section.finish();
     let settings = settings?.relative_to(place.directory);
-    Some(TargetSpec { id: id?.into_inner(), channel: channel.clone(), region, settings })
+    let (id, channel, access) = (id?.into_inner(), channel.clone(), access.unwrap_or_default());
+    Some(TargetSpec { id, channel, region, access, settings })
 }
 
 fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {

@@ -93,6 +93,36 @@ fn the_settings_of_a_group_are_read_as_aws_names_them() {
 }
 
 #[test]
+fn a_target_says_with_which_credentials_it_is_reached() {
+    let text = r#"
+        [[channels.web.prod.targets]]
+        id = "web-us"
+        kind = "asg"
+        name = "web-prod"
+        region = "us-east-1"
+        profile = "ops"
+        assume_role = "arn:aws:iam::222222222222:role/imgctl"
+        external_id = "agreed"
+    "#;
+    let access = read(text).channels[&"web/prod".parse().unwrap()].targets[0].access.clone();
+    let role = access.role.unwrap();
+    assert_eq!((access.profile.as_deref(), role.external_id.as_deref()), (Some("ops"), Some("agreed")));
+    assert_eq!(
+        (role.arn.to_string().as_str(), role.session_name.as_str()),
+        ("arn:aws:iam::222222222222:role/imgctl", "imgctl")
+    );
+    let faults = |keys: &str| {
+        let text = format!("[[channels.web.prod.targets]]\nid = \"a\"\nkind = \"asg\"\nname = \"a\"\n{keys}\n");
+        match parse(&text, Path::new("c.toml"), &around("/")) {
+            Err(ConfigError::Invalid { faults, .. }) => faults.into_iter().map(|fault| fault.title).collect(),
+            other => vec![format!("{other:?}")],
+        }
+    };
+    assert_eq!(faults("external_id = \"agreed\""), ["this belongs to a role"]);
+    assert_eq!(faults("assume_role = \"imgctl\""), ["`assume_role` is not valid"]);
+}
+
+#[test]
 fn a_flag_counts_before_the_environment_before_the_file_before_the_default() {
     let directory = tempfile::tempdir().unwrap();
     let deep = directory.path().join("a/b");

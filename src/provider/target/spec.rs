@@ -7,8 +7,9 @@ use super::fleets::Fleets;
 use super::kubernetes::{KubernetesFleet, KubernetesSpec};
 use super::kubernetes_settings::{self, KubernetesSettings};
 use crate::model::{Channel, Region, TargetId};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Access, Aws, Role};
 use crate::provider::section::Section;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct TargetSpec {
     pub channel: Channel,
     /// The target's own region, else the configured one. `None`: whatever the SDK's own chain says.
     pub region: Option<Region>,
+    /// With which credentials AWS is asked about it.
+    pub access: Access,
     pub settings: TargetSettings,
 }
 
@@ -48,6 +51,40 @@ impl TargetSettings {
     }
 }
 
+/// Reads with which credentials a target is reached: `profile`, and `assume_role` with what belongs to it. Kinds that
+/// are not of AWS have credentials of their own.
+pub fn read_access(section: &Section<'_>, kind: &str) -> Access {
+    if kind == kubernetes_settings::KIND {
+        return Access::default();
+    }
+    let text = |key| section.text(key).map(toml::Spanned::into_inner);
+    let profile = text("profile");
+    let arn = section.parsed("assume_role").map(toml::Spanned::into_inner);
+    let external_id = section.text("external_id");
+    let session_name = section.text("session_name");
+    let Some(arn) = arn else {
+        for stray in [external_id, session_name].into_iter().flatten() {
+            section.fault(
+                stray.span(),
+                "this belongs to a role",
+                "`assume_role` is missing, so it would have no effect",
+            );
+        }
+        return Access { profile, role: None };
+    };
+    if let Some(name) = session_name.as_ref().filter(|name| !is_session_name(name.get_ref())) {
+        let wanted = "expected 2 to 64 letters, digits, or any of =,.@-_ (STS AssumeRole, RoleSessionName)";
+        section.fault(name.span(), "this is not valid as `session_name`", wanted);
+    }
+    let session_name = session_name.map_or_else(|| Role::SESSION.to_owned(), toml::Spanned::into_inner);
+    let external_id = external_id.map(toml::Spanned::into_inner);
+    Access { profile, role: Some(Role { arn, external_id, session_name }) }
+}
+
+fn is_session_name(name: &str) -> bool {
+    (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "=,.@-_".contains(c))
+}
+
 /// Reads the keys of one kind; `None` when a fault made it impossible.
 pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
 
@@ -64,17 +101,23 @@ pub const KINDS: &[(&str, Reader)] = &[
 pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, TargetId> {
     let placed =
         |id: &TargetId, region: Option<Region>| region.or_else(|| aws.region().cloned()).ok_or_else(|| id.clone());
-    let mut groups = Vec::new();
+    // One fleet for each set of credentials: what is batched is asked of one account.
+    let mut groups: BTreeMap<Access, Vec<AsgSpec>> = BTreeMap::new();
     let mut workloads = Vec::new();
-    for TargetSpec { id, region, settings, .. } in specs {
+    for TargetSpec { id, region, access, settings, .. } in specs {
         match settings {
             TargetSettings::Asg(settings) => {
                 let region = placed(&id, region)?;
-                groups.push(AsgSpec { id, region, group: settings.name.clone(), settings });
+                let group = settings.name.clone();
+                groups.entry(access).or_default().push(AsgSpec { id, region, group, settings });
             }
             TargetSettings::Kubernetes(settings) => workloads.push(KubernetesSpec { id, settings }),
         }
     }
-    let groups = AsgFleet::new(groups, aws);
-    Ok(Box::new(Fleets(vec![Box::new(groups), Box::new(KubernetesFleet::new(workloads))])))
+    let mut fleets: Vec<Box<dyn Fleet>> = Vec::new();
+    for (access, groups) in groups {
+        fleets.push(Box::new(AsgFleet::new(groups, &aws.under(&access))));
+    }
+    fleets.push(Box::new(KubernetesFleet::new(workloads)));
+    Ok(Box::new(Fleets(fleets)))
 }

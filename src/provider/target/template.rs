@@ -92,7 +92,7 @@ pub(super) async fn read(
 ) -> Result<Vec<Version>, AwsError> {
     let call = aws.ec2(region).describe_launch_template_versions().launch_template_id(template);
     let answer = call.set_versions(Some(versions.to_vec())).send().await;
-    let object = format!("launch template {template} in {region}");
+    let object = format!("launch template {template} in {}", aws.place(region));
     let answer = answer.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
     Ok(answer.launch_template_versions().iter().filter_map(Version::new).collect())
 }
@@ -152,7 +152,7 @@ impl Templates {
             .set_version_description(Some(source.description.clone()).filter(|text| !text.is_empty()))
             .client_token(token)
             .launch_template_data(data);
-        let object = format!("launch template {} in {}", source.template, self.region);
+        let object = format!("launch template {} in {}", source.template, self.aws.place(&self.region));
         let answer = call.send().await.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
         let made = answer.launch_template_version().and_then(Version::new);
         let made = made.ok_or_else(|| TargetError::Refused {
@@ -169,7 +169,7 @@ impl Templates {
         let call = self.aws.ec2(region).describe_launch_template_versions().launch_template_id(&source.template);
         let mut pages = call.min_version((source.number + 1).to_string()).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let object = format!("launch template {} in {region}", source.template);
+            let object = format!("launch template {} in {}", source.template, self.aws.place(region));
             let page = page.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
             let mut versions = page.launch_template_versions().iter().filter_map(Version::new);
             let made = versions.find(|version| version.image() == Some(image.as_str()) && is_like(version, source));
@@ -214,7 +214,9 @@ impl Templates {
         let filter = filter.set_values(Some(images.iter().map(|image| (*image).to_owned()).collect())).build();
         let call =
             self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-        let answer = call.send().await.map_err(|error| classify("ec2:DescribeImages", &images.join(", "), error))?;
+        let answer = call.send().await.map_err(|error| {
+            classify("ec2:DescribeImages", &format!("{} in {}", images.join(", "), self.aws.place(region)), error)
+        })?;
         let devices = answer.images().iter().map(|image| {
             let mappings = image.block_device_mappings().iter().filter_map(|mapping| {
                 Some((mapping.device_name()?.to_owned(), mapping.ebs()?.snapshot_id()?.to_owned()))

@@ -1,4 +1,5 @@
 //! One suite per trait, run over every implementation against its real peer.
 
+mod accounts;
 mod mixed;
 mod targets;

@@ -5,7 +5,7 @@ import collections
 from typing import Any
 
 from emulator import watch
-from emulator.control_input import ACCOUNT, Body, ControlError, autoscaling_of, ec2_of, group_of, region_of, required
+from emulator.control_input import Body, ControlError, account_of, autoscaling_of, ec2_of, group_of, region_of, required
 from emulator.refresh.api import history
 
 TYPE_FOR = {"x86_64": "t3.micro", "arm64": "t4g.micro"}
@@ -147,7 +147,7 @@ def show_group(body: Body) -> Body:
     group = group_of(body)
     instances = [_instance(state) for state in group.instance_states]
     return {
-        "name": group.name, "region": group.region, "account": ACCOUNT, "desired": group.desired_capacity,
+        "name": group.name, "region": group.region, "account": account_of(body), "desired": group.desired_capacity,
         "config": _configuration(group), "config_version": _configuration(group)["version"],
         "in_service": watch.in_service(group), "min_in_service": watch.lowest(group),
         "by_ami": dict(collections.Counter(instance["ami"] for instance in instances)),

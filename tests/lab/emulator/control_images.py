@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from emulator.control_input import Body, ControlError, ec2_of, image_of, region_of, required
+from moto.ec2.models import ec2_backends
+
+from emulator.control_input import ACCOUNT, Body, ControlError, ec2_of, image_of, region_of, required
 from emulator.patches.images import make_image
 
 STATES = ("pending", "available", "invalid", "deregistered", "transient", "failed", "error", "disabled")
@@ -49,12 +51,17 @@ def _change(image: Any, body: Body) -> None:
         image.deprecation_time = body["deprecate_at"]
     for account in body.get("shared_with") or []:
         image.launch_permissions.append({"Group": "all"} if account == "all" else {"UserId": str(account)})
+        if account != "all":
+            # moto keeps every account's AMIs apart: a shared one has to be in both places.
+            ec2_backends[str(account)][image.ec2_backend.region_name].amis[image.id] = image
 
 
 def change_image(body: Body) -> Body:
     """POST /_lab/image"""
     image = image_of(body)
     if body.get("deregister"):
+        for permission in image.launch_permissions:
+            ec2_backends[permission.get("UserId") or ACCOUNT][image.ec2_backend.region_name].amis.pop(image.id, None)
         image.ec2_backend.deregister_image(image.id)
         return {"image_id": image.id, "state": "deregistered"}
     _change(image, body)

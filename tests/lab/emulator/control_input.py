@@ -26,12 +26,17 @@ def region_of(body: Body) -> str:
     return str(body.get("region") or DEFAULT_REGION)
 
 
+def account_of(body: Body) -> str:
+    """The account a request is about: a role's ARN says which one its credentials are for."""
+    return str(body.get("account") or ACCOUNT)
+
+
 def ec2_of(body: Body) -> Any:
-    return ec2_backends[ACCOUNT][region_of(body)]
+    return ec2_backends[account_of(body)][region_of(body)]
 
 
 def autoscaling_of(body: Body) -> Any:
-    return autoscaling_backends[ACCOUNT][region_of(body)]
+    return autoscaling_backends[account_of(body)][region_of(body)]
 
 
 def group_of(body: Body, field: str = "name") -> Any:

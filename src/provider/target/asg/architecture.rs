@@ -41,7 +41,7 @@ pub(super) async fn read(
 async fn read_types(aws: &Aws, facts: &TemplateFacts, region: &Region, types: &[&str]) -> Result<(), AwsError> {
     let types = types.iter().map(|kind| InstanceType::from(*kind)).collect();
     let call = aws.ec2(region).describe_instance_types().set_instance_types(Some(types));
-    let answer = call.send().await.map_err(|error| classify("ec2:DescribeInstanceTypes", region.as_str(), error))?;
+    let answer = call.send().await.map_err(|error| classify("ec2:DescribeInstanceTypes", &aws.place(region), error))?;
     for info in answer.instance_types() {
         let architectures = info.processor_info().map(|processor| processor.supported_architectures());
         let architectures = architectures.unwrap_or_default().iter().map(|arch| arch.as_str().to_owned()).collect();
@@ -57,7 +57,9 @@ async fn read_images(aws: &Aws, facts: &TemplateFacts, region: &Region, images: 
     let ids = images.iter().map(|image| (*image).to_owned()).collect();
     let filter = Filter::builder().name("image-id").set_values(Some(ids)).build();
     let call = aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-    let answer = call.send().await.map_err(|error| classify("ec2:DescribeImages", &images.join(", "), error))?;
+    let answer = call.send().await.map_err(|error| {
+        classify("ec2:DescribeImages", &format!("{} in {}", images.join(", "), aws.place(region)), error)
+    })?;
     for image in answer.images() {
         let arch = image.architecture().and_then(|arch| arch.as_str().parse::<Arch>().ok());
         if let (Some(id), Some(arch)) = (image.image_id(), arch) {

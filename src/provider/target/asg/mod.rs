@@ -144,11 +144,11 @@ impl Target for AsgTarget {
 
 impl AsgTarget {
     fn gone(&self) -> TargetError {
-        TargetError::Gone { what: format!("Auto Scaling group {} in {}", self.spec.group, self.spec.region) }
+        TargetError::Gone { what: self.object() }
     }
 
-    /// The group's name with its region, as errors name it.
+    /// The group's name with its region and whose it is, as errors name it.
     fn object(&self) -> String {
-        format!("Auto Scaling group {} in {}", self.spec.group, self.spec.region)
+        format!("Auto Scaling group {} in {}", self.spec.group, self.aws.place(&self.spec.region))
     }
 }

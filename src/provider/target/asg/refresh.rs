@@ -19,15 +19,15 @@ use std::time::Duration;
 /// The newest refresh of a group; AWS tells those of the last six weeks (DescribeInstanceRefreshes).
 pub(super) async fn newest(aws: &Aws, region: &Region, group: &str) -> Result<Option<Deployment>, TargetError> {
     let call = aws.autoscaling(region).describe_instance_refreshes().auto_scaling_group_name(group).max_records(1);
-    let answer = call.send().await.map_err(|error| denied(region, group, error))?;
+    let answer = call.send().await.map_err(|error| denied(aws, region, group, error))?;
     Ok(answer.instance_refreshes().first().map(deployment))
 }
 
-fn denied<E>(region: &Region, group: &str, error: aws_sdk_autoscaling::error::SdkError<E>) -> AwsError
+fn denied<E>(aws: &Aws, region: &Region, group: &str, error: aws_sdk_autoscaling::error::SdkError<E>) -> AwsError
 where
     E: aws_sdk_autoscaling::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    classify("autoscaling:DescribeInstanceRefreshes", &format!("{group} in {region}"), error)
+    classify("autoscaling:DescribeInstanceRefreshes", &format!("{group} in {}", aws.place(region)), error)
 }
 
 fn deployment(refresh: &InstanceRefresh) -> Deployment {
@@ -83,7 +83,8 @@ impl AsgTarget {
     pub(super) async fn refresh(&self, id: &str) -> Result<Deployment, TargetError> {
         let (region, group) = (&self.spec.region, &self.spec.group);
         let call = self.aws.autoscaling(region).describe_instance_refreshes().auto_scaling_group_name(group);
-        let answer = call.instance_refresh_ids(id).send().await.map_err(|error| denied(region, group, error))?;
+        let answer =
+            call.instance_refresh_ids(id).send().await.map_err(|error| denied(&self.aws, region, group, error))?;
         let found = answer.instance_refreshes().first().map(deployment);
         found.ok_or_else(|| TargetError::Gone { what: format!("instance refresh {id} of {}", self.object()) })
     }

@@ -64,7 +64,7 @@ pub(super) async fn region(
     };
     let observe = specs.iter().map(async |spec| {
         let Some(group) = read.groups.get(&spec.group) else {
-            let what = format!("Auto Scaling group {} in {region}", spec.group);
+            let what = format!("Auto Scaling group {} in {}", spec.group, aws.place(region));
             return (spec.id.clone(), Err(TargetError::Gone { what }));
         };
         let observed = observed(facts, region, group, &read);
@@ -110,7 +110,7 @@ async fn groups(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> Result<BTreeM
         let call = call.set_auto_scaling_group_names(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
         let mut pages = call.max_records(100).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let object = format!("{} in {region}", chunk.join(", "));
+            let object = format!("{} in {}", chunk.join(", "), aws.place(region));
             let page = page.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &object, error))?;
             groups.extend(page.auto_scaling_groups().iter().map(Group::new).map(|group| (group.name.clone(), group)));
         }
@@ -185,7 +185,8 @@ async fn every_template(aws: &Aws, region: &Region) -> Result<Vec<Version>, AwsE
     let mut versions = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| {
-            classify("ec2:DescribeLaunchTemplateVersions", &format!("all launch templates in {region}"), error)
+            let object = format!("all launch templates in {}", aws.place(region));
+            classify("ec2:DescribeLaunchTemplateVersions", &object, error)
         })?;
         versions.extend(page.launch_template_versions().iter().filter_map(Version::new));
     }
@@ -208,7 +209,9 @@ async fn instances(
             Ok(answer) => return Ok(images_of(answer.reservations()).collect()),
             // An instance that has just been launched may not be known to EC2 yet: the group's tag finds the others.
             Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => {}
-            Err(error) => return Err(classify("ec2:DescribeInstances", &format!("instances in {region}"), error)),
+            Err(error) => {
+                return Err(classify("ec2:DescribeInstances", &format!("instances in {}", aws.place(region)), error));
+            }
         }
     }
     let names: Vec<String> =
@@ -218,7 +221,7 @@ async fn instances(
         let filter = Filter::builder().name("tag:aws:autoscaling:groupName").set_values(Some(chunk.to_vec())).build();
         let mut pages = aws.ec2(region).describe_instances().filters(filter).max_results(1000).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let object = format!("instances of {} groups in {region}", chunk.len());
+            let object = format!("instances of {} groups in {}", chunk.len(), aws.place(region));
             let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
             images.extend(images_of(page.reservations()));
         }
