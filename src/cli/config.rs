@@ -5,6 +5,7 @@ mod report;
 
 use crate::model::{Channel, Region, Repository};
 use crate::plan::naming::Naming;
+use crate::provider::anchor::AnchorSpec;
 use crate::provider::section::{Fault, Faults, Section};
 use crate::provider::target::spec::TargetSpec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The ledger's directory.
     pub ledger: PathBuf,
+    /// Where the ledger's head is noted down, in the order of the config.
+    pub anchors: Vec<AnchorSpec>,
     pub aws: AwsConfig,
     /// Host (and port) → how to speak to that registry.
     pub registries: BTreeMap<String, RegistryConfig>,

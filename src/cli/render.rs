@@ -8,3 +8,4 @@ pub mod progress;
 pub mod style;
 pub mod table;
 pub mod time;
+pub mod witness;

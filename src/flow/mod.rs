@@ -1,6 +1,7 @@
 //! The corridor every word walks down: load, plan, claim, apply, append. No printing, no concrete providers.
 
 pub mod abort;
+pub mod anchor;
 mod apply;
 mod changes;
 mod drift;

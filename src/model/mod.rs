@@ -8,6 +8,7 @@ pub mod event;
 pub mod image;
 pub mod ledger;
 pub mod lookup;
+pub mod noted;
 pub mod rollout;
 pub mod selector;
 pub mod target;
@@ -21,6 +22,7 @@ pub use event::Event;
 pub use image::{AmiId, Arch, Image, ImageKey, ImageName, ImageRef, Provenance, Region, Repository, Version};
 pub use ledger::{Change, Head, IllegalEntry, LedgerView, Order, Table, ViewError};
 pub use lookup::Lookup;
+pub use noted::{Noted, NotedError, Standing};
 pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
 pub use selector::{ImageSelector, SourceSelector};
 pub use target::{

@@ -121,6 +121,17 @@ impl Aws {
         self.clients(region).autoscaling
     }
 
+    pub fn ssm(&self, region: &Region) -> aws_sdk_ssm::Client {
+        aws_sdk_ssm::Client::new(&self.config_in(region))
+    }
+
+    /// An endpoint of one's own (an emulator, MinIO) answers to one name: buckets stand in the path there.
+    pub fn s3(&self, region: &Region) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config_in(region));
+        let config = config.force_path_style(self.config.endpoint_url().is_some());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
     /// Who we are: asked once (STS GetCallerIdentity needs no permission).
     pub async fn identity(&self) -> Result<&Identity, AwsError> {
         self.identity.get_or_try_init(|| self.ask_identity()).await
@@ -137,9 +148,13 @@ impl Aws {
         self.lock().entry(region.clone()).or_insert_with(|| self.connect(region)).clone()
     }
 
-    fn connect(&self, region: &Region) -> Clients {
+    fn config_in(&self, region: &Region) -> SdkConfig {
         let region = aws_config::Region::new(region.as_str().to_owned());
-        let config = self.config.to_builder().region(region).build();
+        self.config.to_builder().region(region).build()
+    }
+
+    fn connect(&self, region: &Region) -> Clients {
+        let config = self.config_in(region);
         Clients { ec2: aws_sdk_ec2::Client::new(&config), autoscaling: aws_sdk_autoscaling::Client::new(&config) }
     }
 

@@ -1,5 +1,6 @@
 //! The outside: clouds, registries and files. The only room with SDKs and sockets; it reads and does, and never decides.
 
+pub mod anchor;
 pub mod aws;
 pub mod clock;
 pub mod mirror;

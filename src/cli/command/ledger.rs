@@ -1,17 +1,21 @@
-//! `ledger`: prove it, mend it, take it elsewhere.
+//! `ledger`: prove it, mend it, note its head down, take it elsewhere.
+
+mod anchor;
+mod verify;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::render::progress::Counter;
-use crate::cli::render::time;
+use crate::cli::render::progress::{Counter, Unit};
+use crate::cli::render::witness::entries;
 use crate::cli::setup::{PATIENCE, Setup};
-use crate::model::{Digest, Head, Seq};
+use crate::model::Head;
+use crate::model::noted::ledger_id;
 use crate::store::{self, LedgerStore};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
-/// Verify, repair, export and import the ledger, or print its head
+/// Verify, anchor, repair, export and import the ledger, or print its head
 #[derive(Debug, Args)]
 pub struct Ledger {
     #[command(subcommand)]
@@ -20,26 +24,12 @@ pub struct Ledger {
 
 #[derive(Debug, Subcommand)]
 enum Deed {
-    Verify(Verify),
+    Verify(verify::Verify),
+    Anchor(anchor::Anchor),
     Repair(Repair),
     Export(Export),
     Import(Import),
     Head(HeadArgs),
-}
-
-/// Prove that no entry was changed, and that both copies of the ledger say the same
-///
-/// A chain cannot tell that its end was cut off in both copies. Note the head down elsewhere (imgctl ledger head), and
-/// give it here: then that is proved as well.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  imgctl ledger verify
-  imgctl ledger verify --head 41:sha256:3f9a…")]
-struct Verify {
-    /// An entry's number and hash, as `imgctl ledger head` printed them: the ledger must still contain it
-    #[arg(long, value_name = "ENTRY:HASH", value_parser = anchor)]
-    head: Option<(Seq, Digest)>,
 }
 
 /// Rebuild the damaged copy from the good one; what is replaced is kept beside it
@@ -78,18 +68,14 @@ struct Import {
 #[command(after_help = "\
 Examples:
   imgctl ledger head
-  imgctl ledger verify --head \"$(cat noted-down)\"")]
+  imgctl ledger head > noted-down
+  imgctl ledger verify --against noted-down")]
 struct HeadArgs {}
-
-fn anchor(text: &str) -> Result<(Seq, Digest), String> {
-    let wanted = || "an entry's number and hash, as in 41:sha256:…".to_owned();
-    let (seq, hash) = text.trim().split_once(':').ok_or_else(wanted)?;
-    Ok((Seq(seq.parse().map_err(|_| wanted())?), hash.parse().map_err(|_| wanted())?))
-}
 
 pub fn run(args: &Ledger, setup: &Setup) -> Result<Exit, Failure> {
     match &args.deed {
-        Deed::Verify(args) => verify(args, setup),
+        Deed::Verify(args) => verify::run(args, setup),
+        Deed::Anchor(args) => anchor::run(args, setup),
         Deed::Repair(_) => repair(setup),
         Deed::Export(args) => export(args, setup),
         Deed::Import(args) => import(args, setup),
@@ -97,48 +83,10 @@ pub fn run(args: &Ledger, setup: &Setup) -> Result<Exit, Failure> {
     }
 }
 
-fn verify(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
-    let store = setup.store()?;
-    let counter = Counter::new(&setup.screen, "verifying");
-    let verified = store.verify(&mut |done, total| counter.at(done, total, "verified bytes"))?;
-    drop(counter);
-    if let Some((seq, hash)) = &args.head {
-        let entry = store.view()?.entry(*seq)?;
-        if entry.is_none_or(|entry| entry.hash != *hash) {
-            return Err(Failure::refused(
-                format!(
-                    "the ledger does not contain entry {seq} with hash {hash}: it is not the one that was noted down"
-                ),
-                "imgctl ledger export keeps what there is; look for the copy that has this entry",
-            ));
-        }
-    }
-    let document = json!({
-        "verified": true,
-        "entries": verified.entries,
-        "head": { "entry": verified.head.seq, "hash": verified.head.hash },
-        "oldest": verified.oldest,
-        "newest": verified.newest,
-        "anchored": args.head.is_some(),
-    });
-    setup.screen.show("ledger-verify/1", document, || {
-        let (first, last) = (time::moment(verified.oldest), time::moment(verified.newest));
-        let anchored = args.head.as_ref().map(|(seq, _)| format!("entry {seq} is the one that was noted down\n"));
-        format!(
-            "{}, from {first} to {last}: the chain is whole, and both copies agree\n{}head {}\n",
-            entries(verified.entries),
-            anchored.unwrap_or_default(),
-            head_text(&verified.head)
-        )
-    })?;
-    setup.tell_notices(&store);
-    Ok(Exit::Done)
-}
-
 fn repair(setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
-    let counter = Counter::new(&setup.screen, "repairing");
-    let repaired = store.repair(&mut |done, total| counter.at(done, total, "entries read"))?;
+    let counter = Counter::of(&setup.screen, "repairing", Unit::Entries);
+    let repaired = store.repair(&mut |done, total| counter.at(done, total))?;
     drop(counter);
     let document = json!({ "did": repaired.did, "head": { "entry": repaired.head.seq, "hash": repaired.head.hash } });
     setup.screen.show("ledger-repair/1", document, || match repaired.did.as_slice() {
@@ -212,32 +160,14 @@ fn import(args: &Import, setup: &Setup) -> Result<Exit, Failure> {
 
 fn head(setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
-    let head = store.view()?.head();
-    setup
-        .screen
-        .show("ledger-head/1", json!({ "entry": head.seq, "hash": head.hash }), || format!("{}\n", head_text(&head)))?;
+    let view = store.view()?;
+    let head = view.head();
+    let document = json!({ "ledger": ledger_id(&*view)?, "entry": head.seq, "hash": head.hash });
+    setup.screen.show("ledger-head/1", document, || format!("{}\n", head_text(&head)))?;
     setup.tell_notices(&store);
     Ok(Exit::Done)
 }
 
-fn entries(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
-}
-
 fn head_text(head: &Head) -> String {
     format!("{}:{}", head.seq, head.hash)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_reads_back_as_it_was_printed() {
-        let head = Head { seq: Seq(41), hash: Digest::of(b"x") };
-        assert_eq!(anchor(&format!("{}\n", head_text(&head))), Ok((head.seq, head.hash)));
-        for bad in ["", "41", "x:sha256:00", "41:sha256:00"] {
-            assert!(anchor(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -2,8 +2,10 @@
 
 use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, RegistryConfig, ScanConfig};
 use crate::iac::FORMATS;
+use crate::model::selector::is_tag;
 use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
 use crate::plan::naming::{Naming, Pattern};
+use crate::provider::anchor::{self, AnchorSpec};
 use crate::provider::section::Section;
 use crate::provider::target::spec::{self, KINDS, TargetSpec};
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ pub(super) fn config(root: Section<'_>, place: &Place<'_>) -> Config {
     let mut config = Config::default();
     if let Some(ledger) = root.section("ledger") {
         config.ledger = ledger.text("path").map(|path| place.path(path.get_ref())).unwrap_or_default();
+        config.anchors = read_anchors(&ledger);
         ledger.finish();
     }
     if let Some(aws) = root.section("aws") {
@@ -50,6 +53,33 @@ pub(super) fn config(root: Section<'_>, place: &Place<'_>) -> Config {
     root.not_yet(&["notices", "metrics", "serve"]);
     root.finish();
     config
+}
+
+/// `[[ledger.anchors]]`: each has a name of its own, by default its kind.
+fn read_anchors(ledger: &Section<'_>) -> Vec<AnchorSpec> {
+    let words: Vec<String> = anchor::KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let mut anchors: Vec<AnchorSpec> = Vec::new();
+    for section in ledger.sections("anchors") {
+        let named = section.text("id");
+        if let Some(id) = named.as_ref().filter(|id| !is_tag(id.get_ref())) {
+            section.fault(id.span(), "`id` is not valid", "expected a name (letters, digits, `.`, `_`, `-`)");
+        }
+        let kind = section.required_text("kind", &format!("what it is ({})", words.join(", ")));
+        let Some(kind) = kind.and_then(|_| section.choice("kind", anchor::KINDS)) else { continue };
+        let span = named.as_ref().map_or_else(|| kind.span(), Spanned::span);
+        let Some(settings) = (kind.into_inner())(&section) else {
+            section.finish();
+            continue;
+        };
+        let id = named.map_or_else(|| settings.kind().to_owned(), Spanned::into_inner);
+        if anchors.iter().any(|anchor| anchor.id == id) {
+            let help = format!("give each a name of its own: id = \"{id}-2\"");
+            section.fault_with_help(span, format!("two anchors are called `{id}`"), "the second one", Some(help));
+        }
+        anchors.push(AnchorSpec { id, settings });
+        section.finish();
+    }
+    anchors
 }
 
 fn registry((host, section): (Spanned<String>, Section<'_>)) -> Option<(String, RegistryConfig)> {

@@ -150,14 +150,30 @@ fn ended() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// How far a scan has come: a spinner with a count, where someone watches.
+/// How far something has come, where someone watches: a spinner with a count, or a bar once the total is known.
 pub struct Counter {
     bar: ProgressBar,
 }
 
+/// What a bar counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Bytes,
+    Entries,
+}
+
 impl Counter {
     pub fn new(screen: &Screen, what: &str) -> Self {
-        let bar = if screen.lively { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        Self::shown(screen, what, ProgressBar::new_spinner())
+    }
+
+    /// With the share that is done, and the time that is left.
+    pub fn of(screen: &Screen, what: &str, unit: Unit) -> Self {
+        Self::shown(screen, what, ProgressBar::new(0).with_style(measured(unit)))
+    }
+
+    fn shown(screen: &Screen, what: &str, bar: ProgressBar) -> Self {
+        let bar = if screen.lively { bar } else { ProgressBar::hidden() };
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         Self { bar }
@@ -168,9 +184,19 @@ impl Counter {
     }
 
     /// A count out of a known total.
-    pub fn at(&self, done: u64, total: u64, what: &str) {
-        self.bar.set_message(format!("{what} {done} of {total}"));
+    pub fn at(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
     }
+}
+
+fn measured(unit: Unit) -> ProgressStyle {
+    let count = match unit {
+        Unit::Bytes => "{binary_bytes} of {binary_total_bytes}",
+        Unit::Entries => "{human_pos} of {human_len}",
+    };
+    let template = format!("  {{msg}} {{bar:24.cyan/dim}} {{percent:>3}} %  {count}  {{eta:.dim}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
 impl Drop for Counter {

@@ -6,6 +6,9 @@ use aws_sdk_ec2::operation::RequestId;
 use std::error::Error;
 use std::fmt;
 
+/// What services say of a missing thing that keep to no common form.
+const MISSING: [&str; 3] = ["NoSuchBucket", "NoSuchKey", "ParameterNotFound"];
+
 /// One call: the IAM action, as in `ec2:DescribeImages`, and what it was about, as in `ami-… in eu-west-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -18,6 +21,8 @@ impl Call {
         match self.action.split_once(':').map_or(self.action, |(service, _)| service) {
             "ec2" => "EC2",
             "autoscaling" => "Auto Scaling",
+            "s3" => "S3",
+            "ssm" => "SSM",
             "sts" => "STS",
             other => other,
         }
@@ -182,7 +187,7 @@ fn by_code(call: Call, code: String, message: String, request_id: Option<String>
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "InvalidSignatureException" => AwsError::RejectedCredentials { call, code },
-        found if found.ends_with(".NotFound") || found.ends_with("NotFoundException") => {
+        found if found.ends_with(".NotFound") || found.ends_with("NotFoundException") || MISSING.contains(&found) => {
             AwsError::NotFound { call, code, what: message }
         }
         _ => AwsError::Other {

@@ -1,5 +1,6 @@
 //! Container registries (OCI distribution spec): tags are followed once, pinned by the bytes, and never trusted again.
 
+mod artifact;
 mod auth;
 mod listing;
 mod refusal;

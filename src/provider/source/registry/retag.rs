@@ -53,25 +53,16 @@ impl Place {
         }
     }
 
-    async fn put(&self, tag: &str, bytes: Vec<u8>, announced: Option<&str>) -> Result<(), RegistryError> {
+    pub(super) async fn put(&self, tag: &str, bytes: Vec<u8>, announced: Option<&str>) -> Result<(), RegistryError> {
         let object = self.named_tag(tag);
-        let host = self.door.host.as_str();
-        let garbled = |why: String| RegistryError::Garbled { host: host.to_owned(), object: object.clone(), why };
+        let garbled =
+            |why: String| RegistryError::Garbled { host: self.door.host.clone(), object: object.clone(), why };
         let media_type = Manifest::parse(&bytes, announced).map_err(garbled)?.media_type;
         let media_type = HeaderValue::from_str(&media_type).map_err(|error| garbled(error.to_string()))?;
-        // By tag alone: oci-client panics on a reference with a digest where a registry answers without Location.
-        let reference = Reference::with_tag(host.to_owned(), self.path.clone(), tag.to_owned());
-        let asked = |tried| Asked { host, object: &object, tried, is_tag: true, is_write: true };
-        let auth = self.door.push_auth(&self.path, asked("no credentials")).await?;
-        let tried = self.door.tried();
-        self.door
-            .oci
-            .auth(&reference, &auth, RegistryOperation::Push)
-            .await
-            .map_err(|error| pushed(asked(tried), error))?;
+        let reference = self.to_push(tag).await?;
         let push = || async {
             let written = self.door.oci.push_manifest_raw(&reference, bytes.clone(), media_type.clone()).await;
-            written.map(drop).map_err(|error| pushed(asked(tried), error))
+            written.map(drop).map_err(|error| pushed(self.asked_to_push(&object), error))
         };
         // The same bytes under the same tag twice are the same as once.
         let patience = self.door.patience();
@@ -80,5 +71,20 @@ impl Place {
             .with_max_times(patience.retries)
             .with_jitter();
         push.retry(tries).when(RegistryError::is_passing).await
+    }
+
+    /// The reference that oci-client pushes to, once it may.
+    pub(super) async fn to_push(&self, tag: &str) -> Result<Reference, RegistryError> {
+        let object = self.named_tag(tag);
+        // By tag alone: oci-client panics on a reference with a digest where a registry answers without Location.
+        let reference = Reference::with_tag(self.door.host.clone(), self.path.clone(), tag.to_owned());
+        let auth = self.door.push_auth(&self.path, self.asked_to_push(&object)).await?;
+        let granted = self.door.oci.auth(&reference, &auth, RegistryOperation::Push).await;
+        granted.map_err(|error| pushed(self.asked_to_push(&object), error))?;
+        Ok(reference)
+    }
+
+    pub(super) fn asked_to_push<'a>(&'a self, object: &'a str) -> Asked<'a> {
+        Asked { host: &self.door.host, object, tried: self.door.tried(), is_tag: true, is_write: true }
     }
 }
