@@ -118,7 +118,8 @@ impl FromStr for Noted {
         if text.starts_with('{') {
             return Self::from_document(text).or_else(|error| printed(text).ok_or(error));
         }
-        let wanted = || NotedError::Malformed { why: "wanted an entry's number and hash, as in 41:sha256:…".to_owned() };
+        let wanted =
+            || NotedError::Malformed { why: "wanted an entry's number and hash, as in 41:sha256:…".to_owned() };
         let (seq, hash) = text.split_once(':').ok_or_else(wanted)?;
         let seq = seq.parse().ok().filter(|seq| *seq > 0).map(Seq).ok_or_else(wanted)?;
         let hash = hash.parse().map_err(|_| wanted())?;
@@ -138,12 +139,20 @@ fn printed(text: &str) -> Option<Noted> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// The noted entry is in it, and so is every entry before that, unchanged; `since` entries follow.
-    Extends { since: u64 },
+    Extends {
+        since: u64,
+    },
     /// It ends before the noted entry: what follows was lost, or is in another copy.
-    Shorter { ours: Head },
+    Shorter {
+        ours: Head,
+    },
     /// Another entry stands there: this history was rewritten, at that entry or before it.
-    Rewritten { ours: Digest },
-    OtherLedger { ours: Uuid },
+    Rewritten {
+        ours: Digest,
+    },
+    OtherLedger {
+        ours: Uuid,
+    },
 }
 
 /// The id that the ledger was created with.

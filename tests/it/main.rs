@@ -1,6 +1,7 @@
 //! One test binary for everything that links the SDKs: one link, one build.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod anchors;
 mod conformance;
 mod endings;
 mod flows;

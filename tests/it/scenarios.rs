@@ -33,6 +33,7 @@ scenarios! {
     a_rollout_that_is_not_waited_for_is_finished_later
     a_wrong_word_brings_the_near_one
     an_ami_that_nobody_could_launch_is_not_recorded
+    an_anchor_sees_what_the_chain_cannot
     an_auditor_gets_every_change
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed

@@ -48,7 +48,7 @@ pub fn alarm(witness: &Witness) -> Option<Alarm> {
             hint: Some("if it was never written to: imgctl ledger anchor; else find out who emptied it".to_owned()),
         }),
         Word::Silent(error) => {
-            let causes: String = causes(error).iter().map(|cause| format!(": {cause}")).collect();
+            let causes: String = causes(&**error).iter().map(|cause| format!(": {cause}")).collect();
             Some(Alarm { what: format!("{id}: {error}{causes}"), hint: error.hint() })
         }
         Word::Broken { noted, standing, good } => {
@@ -61,15 +61,18 @@ pub fn alarm(witness: &Witness) -> Option<Alarm> {
 /// How the ledger does not go on from what was noted. `holds` is where it was noted, as a beginning: "X holds entry 41".
 /// `None`: it does go on from there.
 pub fn broken(holds: &str, noted: &Noted, standing: &Standing, good: Option<Seq>) -> Option<String> {
-    let (seq, hash) = (noted.head.seq, &noted.head.hash);
+    let seq = noted.head.seq;
     let signature = signature(noted);
+    let signature = if signature.is_empty() { signature } else { format!(", noted{signature}") };
     Some(match standing {
         Standing::Extends { .. } => return None,
         Standing::Shorter { ours } => {
-            let lost = entries(seq.0 - ours.seq.0);
+            let missing = seq.0 - ours.seq.0;
+            let verb = if missing == 1 { "was" } else { "were" };
             format!(
-                "{holds}{signature}, and this ledger ends at entry {}: {lost} were lost, or are in another copy",
-                ours.seq
+                "{holds}{signature}, and this ledger ends at entry {}: {} {verb} lost, or {verb} written in another copy",
+                ours.seq,
+                entries(missing)
             )
         }
         Standing::Rewritten { ours } => {
@@ -77,11 +80,14 @@ pub fn broken(holds: &str, noted: &Noted, standing: &Standing, good: Option<Seq>
                 Some(good) => format!("after entry {good}, which is as it was noted"),
                 None => "at that entry or before it".to_owned(),
             };
-            format!("{holds}{signature} as {hash}, and here it is {ours}: the ledger was rewritten {since}")
+            let theirs = &noted.head.hash;
+            format!(
+                "{holds}{signature}, as {seq}:{theirs}, and here it is {seq}:{ours}: the ledger was rewritten {since}"
+            )
         }
         Standing::OtherLedger { ours } => {
             let theirs = noted.ledger.map(|id| id.to_string()).unwrap_or_default();
-            format!("{holds}{signature} of another ledger: of {theirs}, and this one is {ours}")
+            format!("{holds}{signature}, of another ledger: of {theirs}, and this one is {ours}")
         }
     })
 }
@@ -152,22 +158,21 @@ mod tests {
 
     #[test]
     fn an_alarm_says_what_is_wrong_with_whose_word() {
-        let signed = "the parameter holds entry 41 on 2026-11-20 10:00:00Z by ada@laptop";
+        let signed = "the parameter holds entry 41, noted on 2026-11-20 10:00:00Z by ada@laptop";
         let ours = Head { seq: Seq(38), hash: Digest::of(b"y") };
         assert_eq!(
             said(Standing::Shorter { ours }, None),
-            format!("{signed}, and this ledger ends at entry 38: 3 entries were lost, or are in another copy")
+            format!("{signed}, and this ledger ends at entry 38: 3 entries were lost, or were written in another copy")
         );
+        let rewritten = Standing::Rewritten { ours: Digest::of(b"y") };
         assert_eq!(
-            said(Standing::Rewritten { ours: Digest::of(b"y") }, None),
-            format!("{signed} as X, and here it is Y: the ledger was rewritten at that entry or before it")
+            said(rewritten.clone(), None),
+            format!("{signed}, as 41:X, and here it is 41:Y: the ledger was rewritten at that entry or before it")
         );
-        assert!(
-            said(Standing::Rewritten { ours: Digest::of(b"y") }, Some(38))
-                .ends_with("the ledger was rewritten after entry 38, which is as it was noted")
-        );
+        let since = "the ledger was rewritten after entry 38, which is as it was noted";
+        assert!(said(rewritten, Some(38)).ends_with(since));
         assert!(said(Standing::OtherLedger { ours: Uuid::from_u128(8) }, None).ends_with(
-            "of another ledger: of 00000000-0000-0000-0000-000000000007, and this one is 00000000-0000-0000-0000-000000000008"
+            ", of another ledger: of 00000000-0000-0000-0000-000000000007, and this one is 00000000-0000-0000-0000-000000000008"
         ));
     }
 }

@@ -80,8 +80,7 @@ impl Objects {
     /// The names of the newest heads, newest first.
     async fn newest(&self) -> Result<Vec<String>, AnchorError> {
         let listing = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).send().await;
-        let listing =
-            listing.map_err(|error| self.failed("s3:ListBucket", &self.object(&self.prefix), error))?;
+        let listing = listing.map_err(|error| self.failed("s3:ListBucket", &self.object(&self.prefix), error))?;
         let keys = listing.contents().iter().filter_map(|object| object.key());
         // The console makes an object of a folder's name.
         Ok(keys.filter(|key| *key != self.prefix).map(str::to_owned).collect())
@@ -98,10 +97,8 @@ impl Objects {
     async fn document(&self, key: &str) -> Result<Noted, AnchorError> {
         let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let answer = answer.map_err(|error| self.failed("s3:GetObject", &self.object(key), error))?;
-        let malformed = |why: String| AnchorError::NotAnAnchor {
-            what: self.object(key),
-            source: NotedError::Malformed { why },
-        };
+        let malformed =
+            |why: String| AnchorError::NotAnAnchor { what: self.object(key), source: NotedError::Malformed { why } };
         let bytes = answer.body.collect().await.map_err(|error| malformed(error.to_string()))?.into_bytes();
         let noted = Noted::from_document(&String::from_utf8_lossy(&bytes))
             .map_err(|source| AnchorError::NotAnAnchor { what: self.object(key), source })?;
@@ -136,7 +133,7 @@ impl Objects {
 #[async_trait::async_trait]
 impl Anchor for Objects {
     fn place(&self) -> String {
-        format!("bucket {}, {} in {}", self.bucket, self.prefix, self.region)
+        self.object(&self.prefix)
     }
 
     async fn read(&self) -> Result<Vec<Noted>, AnchorError> {

@@ -40,6 +40,7 @@ class Control:
             ("POST", "group/watch"): watch_group,
             ("POST", "drift"): drift,
             ("POST", "alarm"): set_alarm,
+            ("POST", "bucket"): make_bucket,
             ("POST", "parameter"): put_parameter,
             ("POST", "reset"): self.reset,
         }
@@ -141,3 +142,17 @@ def put_parameter(body: Body) -> Body:
         keyid=None, overwrite=True, tags=[], data_type="text", tier=None, policies=None,
     )
     return {"name": name}
+
+
+def make_bucket(body: Body) -> Body:
+    """An empty S3 bucket; `locked` is versioned, with an Object Lock that keeps every object for a day."""
+    from moto.s3.models import s3_backends
+
+    name, region = str(required(body, "name")), region_of(body)
+    backend = s3_backends[ACCOUNT]["aws"]
+    bucket = backend.create_bucket(name, region)
+    if body.get("locked"):
+        bucket.versioning_status = "Enabled"
+        bucket.object_lock_enabled = True
+        bucket.default_lock_mode, bucket.default_lock_days = "COMPLIANCE", 1
+    return {"name": name, "region": region}

@@ -44,8 +44,29 @@ def read(environ: dict[str, Any], body: bytes) -> AwsRequest:
         params.pop("Version", None)
         protocol: Protocol = "ec2" if service == "ec2" else "query"
         return AwsRequest(service, action, region, protocol, _trim(params))
+    if service == "s3":
+        action, params = _s3(environ.get("REQUEST_METHOD", "GET"), path, environ.get("QUERY_STRING", ""))
+        return AwsRequest(service, action, region, "rest-xml", params)
     protocol = "rest-json" if service in REST_JSON else "rest-xml"
     return AwsRequest(service, f"{environ.get('REQUEST_METHOD', 'GET')} {path}", region, protocol)
+
+
+def _s3(method: str, path: str, query: str) -> tuple[str, dict[str, str]]:
+    """The operation, by method and path (S3 API reference); only those of buckets and whole objects have their name."""
+    bucket, _, key = path.lstrip("/").partition("/")
+    params = {name: value for name, value in (("Bucket", bucket), ("Key", key)) if value}
+    asked = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+    params.update((name, asked[name]) for name in ("prefix", "versionId") if asked.get(name))
+    plain = not set(asked) - {"x-id", "list-type", "prefix", "max-keys", "encoding-type", "continuation-token",
+                              "start-after", "delimiter", "versionId", "fetch-owner"}
+    if not plain or not bucket:
+        return f"{method} {path}", params
+    if key:
+        known = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+    else:
+        listing = "ListObjectsV2" if asked.get("list-type") == "2" else "ListObjects"
+        known = {"GET": listing, "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+    return known.get(method, f"{method} {path}"), params
 
 
 def _json_params(body: bytes) -> dict[str, str]:

@@ -119,6 +119,10 @@ def cmd_alarm(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "alarm", fields(o, "name", "state", "region")))
 
 
+def cmd_bucket(lab: Lab, o: argparse.Namespace) -> None:
+    print(lab.ask("POST", "bucket", fields(o, "name", "region", "locked"))["name"])
+
+
 def cmd_parameter(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "parameter", fields(o, "name", "value", "region")))
 
@@ -253,6 +257,10 @@ def _steer_commands(add: Any) -> None:
     alarm.add_argument("name")
     alarm.add_argument("state", nargs="?", default="OK", choices=("OK", "ALARM", "INSUFFICIENT_DATA"))
     alarm.add_argument("--region")
+    bucket = add("bucket", cmd_bucket, "make an empty S3 bucket; prints its name")
+    bucket.add_argument("name")
+    bucket.add_argument("--region")
+    bucket.add_argument("--locked", action="store_true", help="versioned, and no version can be deleted for a day")
     parameter = add("parameter", cmd_parameter, "set an SSM parameter")
     parameter.add_argument("name")
     parameter.add_argument("value")

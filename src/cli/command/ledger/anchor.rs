@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 /// Note the newest entry down outside, where this machine cannot take it back
 ///
-/// The ledger is proved first. Each anchor of the config ([[ledger.anchors]]) is then asked what it holds: only where
-/// this ledger goes on from there, the head is written. Where it does not, entries were lost or rewritten: nothing is
-/// written there, and that is said (exit code 1). Run again with nothing new it writes nothing.
+/// The ledger is proved first. Each anchor of the config ([[ledger.anchors]]) is then asked what it holds: the head is
+/// written only if this ledger goes on from all of it. If it does not, entries were lost or rewritten: nothing is
+/// written anywhere, and that is said (exit code 1). Run again with nothing new it writes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,14 +44,18 @@ pub(super) fn run(args: &Anchor, setup: &Setup) -> Result<Exit, Failure> {
             false => setup.local_actor(),
         };
         let noted = anchors::to_note(&*view, head.clone(), &by, setup.now())?;
-        Ok(anchors::anchor(&*view, &noted, ready(setup, &aws, &specs)).await?)
+        Ok(anchors::anchor(&*view, &noted, &ready(setup, &aws, &specs)).await?)
     })?;
     let document = json!({
         "head": { "entry": head.seq, "hash": head.hash },
         "anchors": witnesses.iter().map(witness::document).collect::<Vec<_>>(),
     });
     setup.screen.show("ledger-anchor/1", document, || lines(&witnesses))?;
-    Ok(told(setup, &store, &witnesses))
+    let exit = told(setup, &store, &witnesses);
+    if witnesses.iter().any(Witness::is_alarm) {
+        setup.screen.say("nothing was noted, here or at any other anchor");
+    }
+    Ok(exit)
 }
 
 /// Every anchor of the config, asked what it holds. Nothing is written.
@@ -60,7 +64,7 @@ pub(super) fn ask(setup: &Setup, store: &DiskStore) -> Result<Vec<Witness>, Fail
     let view = store.view()?;
     setup.wait(async {
         let aws = setup.aws().await;
-        Ok(anchors::check(&*view, ready(setup, &aws, &specs)).await?)
+        Ok(anchors::check(&*view, &ready(setup, &aws, &specs)).await?)
     })
 }
 
@@ -89,7 +93,7 @@ pub(super) fn chosen(setup: &Setup, only: Option<&str>) -> Result<Vec<AnchorSpec
 
 fn ready(setup: &Setup, aws: &Arc<Aws>, specs: &[AnchorSpec]) -> Vec<Named> {
     let registries = setup.sources(aws).registries;
-    specs.iter().map(|spec| (spec.id.clone(), anchor::open(spec, aws, &registries))).collect()
+    specs.iter().map(|spec| (spec.id.clone(), anchor::open(spec, aws, &registries).map_err(Arc::new))).collect()
 }
 
 pub(super) fn lines(witnesses: &[Witness]) -> String {

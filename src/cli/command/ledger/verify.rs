@@ -5,6 +5,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::progress::{Counter, Unit};
 use crate::cli::render::{time, witness};
 use crate::cli::setup::Setup;
+use crate::flow::anchor::Witness;
 use crate::model::noted::ledger_id;
 use crate::model::{Noted, NotedError};
 use crate::store::{DiskStore, LedgerStore, Verified};
@@ -107,6 +108,7 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
         "oldest": verified.oldest,
         "newest": verified.newest,
         "against": against.as_ref().map(|head| json!({ "entry": head.seq, "hash": head.hash })),
+        "anchored": args.anchored.then(|| witnesses.iter().all(Witness::is_good)),
         "anchors": witnesses.iter().map(witness::document).collect::<Vec<_>>(),
     });
     setup.screen.show("ledger-verify/1", document, || {
