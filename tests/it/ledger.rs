@@ -1,5 +1,6 @@
 //! The ledger as others see it: the same answers everywhere, and no acknowledged entry lost, whatever happens to it.
 
+mod agreement;
 mod changes;
 mod history;
 mod conformance;

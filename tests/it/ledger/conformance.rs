@@ -1,10 +1,9 @@
-//! What every store must do, run over each; and that all of them agree, whatever happened.
+//! What every store must do, run over each.
 
-use super::history::{Dice, channel, held, key, propose, recorded};
-use super::{ana, at, create, dump, dump_of, open, verify};
-use imgctl::model::{Event, IllegalEntry, LedgerView, Lookup, Order, Seq, Table};
+use super::history::{channel, held, key, recorded};
+use super::{ana, at, create, dump_of, verify};
+use imgctl::model::{Event, IllegalEntry, Lookup, Order, Seq, Table};
 use imgctl::store::{LedgerStore, MemoryStore, StoreError};
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 fn over_every_store(rule: fn(&dyn LedgerStore)) {
@@ -107,70 +106,4 @@ fn scans_start_stop_and_turn_where_they_are_told() {
         assert_eq!(scan("", Order::Descending, None, 1), ["webs@1.1"]);
         assert_eq!(scan("web@", Order::Ascending, None, 0), Vec::<String>::new());
     });
-}
-
-/// The same question to two views.
-fn agree_on_scans(dice: &mut Dice, one: &dyn LedgerView, other: &dyn LedgerView) {
-    for table in Table::ALL {
-        let all = one.scan(table, "", Order::Ascending, None, usize::MAX).unwrap();
-        let any = |dice: &mut Dice| {
-            all.get(usize::try_from(dice.roll(all.len() as u64 + 1)).unwrap()).map(|(key, _)| key.clone())
-        };
-        let prefix: String =
-            any(dice).unwrap_or_default().chars().take(usize::try_from(dice.roll(9)).unwrap()).collect();
-        let (after, limit) = (any(dice), usize::try_from(dice.roll(5)).unwrap());
-        let order = if dice.roll(2) == 0 { Order::Ascending } else { Order::Descending };
-        let ask = |view: &dyn LedgerView| view.scan(table, &prefix, order, after.as_deref(), limit).unwrap();
-        assert_eq!(ask(one), ask(other), "{table:?} `{prefix}` {order:?} after {after:?}, {limit}");
-    }
-}
-
-/// Plays one random history into both stores and compares all they say. Most of what is proposed is legal; both must
-/// refuse what is not.
-fn play(seed: u64, events: u64) {
-    let dir = TempDir::new().unwrap();
-    let memory = MemoryStore::create(uuid::Uuid::from_u128(7), at(0), &ana()).unwrap();
-    let (mut dice, mut disk) = (Dice(seed), create(dir.path()));
-    let (mut legal, mut batch) = (0, Vec::new());
-    while legal < events {
-        let event = propose(&mut dice, &*memory.view().unwrap());
-        let second = at(legal / 40);
-        if memory.append(second, &ana(), &event).is_ok() {
-            batch.push(event);
-            legal += 1;
-        } else if batch.is_empty() {
-            assert!(matches!(disk.append(second, &ana(), &event), Err(StoreError::Illegal(_))), "{event:?}");
-        }
-        if legal.is_multiple_of(40) && !batch.is_empty() {
-            // All of a batch carry one time, so the two chains are one.
-            disk.append_all(at((legal - 1) / 40), &ana(), &std::mem::take(&mut batch)).unwrap();
-            if dice.roll(4) == 0 {
-                disk = open(dir.path());
-            }
-        }
-    }
-    assert_eq!(dump_of(&disk), dump_of(&memory));
-    agree_on_scans(&mut dice, &*disk.view().unwrap(), &*memory.view().unwrap());
-    if dice.roll(4) == 0 {
-        verify(&disk);
-    }
-    drop(disk);
-    // The fold that readers fall back on while a writer is busy, and an index that was built from nothing.
-    let busy = std::fs::File::open(dir.path().join("lock")).unwrap();
-    busy.lock().unwrap();
-    assert_eq!(dump_of(&open(dir.path())), dump_of(&memory));
-    drop(busy);
-    let kept = dir.path().join("index");
-    std::fs::rename(&kept, dir.path().join("away")).unwrap();
-    let rebuilt = open(dir.path());
-    assert_eq!(dump(&*rebuilt.view().unwrap()), dump_of(&memory));
-    assert_eq!(rebuilt.notices(), ["the index was missing; it was built again from the journal"]);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 36, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn every_store_folds_the_same_history_to_the_same_records(seed: u64) {
-        play(seed, 320);
-    }
 }

@@ -82,8 +82,16 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
         8..=10 => progressed(dice, look, &channel),
         11 => Event::HoldSet { channel, reason: "ünsettled \"weather\"\n".into() },
         12 => Event::HoldLifted { channel, reason: (dice.roll(2) == 0).then(|| name.to_owned()) },
-        _ if dice.roll(2) == 0 => Event::ImageRejected { image, channel: Some(channel), reason: "bad".into() },
-        _ => Event::ImageRestored { image, channel: Some(channel), reason: None },
+        _ => judged(dice, channel, image),
+    }
+}
+
+/// In one channel or everywhere, and taken back in either.
+fn judged(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
+    let channel = (dice.roll(3) > 0).then_some(channel);
+    match dice.roll(2) {
+        0 => Event::ImageRejected { image, channel, reason: "bad".into() },
+        _ => Event::ImageRestored { image, channel, reason: None },
     }
 }
 
@@ -120,13 +128,15 @@ fn progressed(dice: &mut Dice, look: Lookup<'_>, channel: &Channel) -> Event {
     let revision = format!("lt-0abc:{}", dice.roll(9)).parse().unwrap();
     let running: BTreeMap<ImageRef, u32> =
         look.image(&image).unwrap().unwrap().image.addresses().map(|address| (address, 3)).collect();
-    match dice.roll(8) {
+    match dice.roll(9) {
+        // Also of a step that was begun before: that is how a rollout is resumed.
         0 => Event::StepStarted { rollout, step },
         1 => Event::StepDeployed { rollout, step, revision, deployment: Some("0a1b".into()) },
         2 | 3 => Event::StepSucceeded { rollout, step, revision, slots: BTreeMap::new(), running },
         4 => Event::StepFailed { rollout, step, reason: "it did not settle".into(), running },
         5 => Event::RolloutFinished { rollout, outcome: Outcome::Failed { reason: "a step failed".into() } },
         6 => Event::RolloutFinished { rollout, outcome: Outcome::RolledBack { reason: "an alarm".into() } },
+        7 => Event::RolloutFinished { rollout, outcome: Outcome::Aborted { reason: "given up".into() } },
         _ => Event::RolloutFinished { rollout, outcome: Outcome::Succeeded },
     }
 }
