@@ -119,6 +119,7 @@ pub enum Command {
     Restore(command::reject::Restore),
     Drift(command::drift::Drift),
     Audit(command::audit::Audit),
+    Stats(command::stats::Stats),
     Ledger(command::ledger::Ledger),
     Completions(command::manual::Completions),
     Man(command::manual::Man),

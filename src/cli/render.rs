@@ -5,6 +5,7 @@ pub mod event;
 pub mod image;
 pub mod plan;
 pub mod progress;
+pub mod stats;
 pub mod style;
 pub mod table;
 pub mod time;

@@ -14,6 +14,7 @@ pub mod record;
 mod resume;
 mod run;
 pub mod scan;
+mod stats;
 pub mod tag;
 
 pub use abort::abort;
@@ -23,6 +24,7 @@ pub use exact::recorded_revisions;
 pub use load::load;
 pub use resume::resume;
 pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, plan, remains, run};
+pub use stats::tally;
 
 use crate::iac::IacError;
 use crate::model::lookup::LookupError;

@@ -115,11 +115,23 @@ fn said_first(said: Provenance, read: Provenance) -> Provenance {
     let mut labels = read.labels;
     labels.extend(said.labels);
     Provenance {
+        // The time is that of the commit: what the image says of another one is nothing.
+        commit_time: said
+            .commit_time
+            .or_else(|| read.commit_time.filter(|_| same(said.commit.as_deref(), read.commit.as_deref()))),
         commit: said.commit.or(read.commit),
         source_url: said.source_url.or(read.source_url),
         build_url: said.build_url.or(read.build_url),
         labels,
         parent: said.parent.or(read.parent),
+    }
+}
+
+/// Whether both may be one commit; one of the two may be the beginning of the other, as git abbreviates.
+fn same(said: Option<&str>, read: Option<&str>) -> bool {
+    match (said, read) {
+        (Some(said), Some(read)) => said.starts_with(read) || read.starts_with(said),
+        _ => true,
     }
 }
 
@@ -245,6 +257,25 @@ mod tests {
         assert_eq!(origin.commit.as_deref(), Some("said by the person"));
         assert_eq!(origin.source_url.as_deref(), Some("https://example.com"));
         assert_eq!((origin.labels["a"].as_str(), origin.labels["b"].as_str()), ("person", "image"));
+    }
+
+    #[test]
+    fn the_time_of_another_commit_is_nobodys() {
+        let of = |commit: &str, time: Option<&str>| Provenance {
+            commit: Some(commit.to_owned()),
+            commit_time: time.map(|time| time.parse().unwrap()),
+            ..Provenance::default()
+        };
+        let (early, late) = (Some("2026-11-20T10:00:00Z"), Some("2026-11-21T10:00:00Z"));
+        let time = |said: Provenance, read| said_first(said, read).commit_time.map(|at| at.to_string());
+        assert_eq!(
+            time(of("8a07b3e", None), of("8a07b3e1c2d3", early)).as_deref(),
+            early,
+            "one is the other, abbreviated"
+        );
+        assert_eq!(time(of("8a07b3e", None), of("4f2d0c7", early)), None);
+        assert_eq!(time(of("8a07b3e", late), of("8a07b3e", early)).as_deref(), late, "the person's word counts first");
+        assert_eq!(time(Provenance::default(), of("8a07b3e", early)).as_deref(), early);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! An image: one build under one name and version, and the immutable addresses it was published at.
 
 use super::{Artifact, Digest, ParseError, checked_text, serde_as_text};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -159,6 +160,9 @@ pub struct Provenance {
     /// The commit it was built from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// When that commit was made, where somebody said so: never guessed from when the image was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_time: Option<Timestamp>,
     /// Where that commit can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_url: Option<String>,

@@ -99,16 +99,18 @@ pub struct Subject {
     pub image: ImageKey,
     pub addresses: Vec<ImageRef>,
     pub commit: Option<String>,
+    pub commit_time: Option<Timestamp>,
 }
 
 impl Subject {
     fn named(image: &ImageKey) -> Self {
-        Self { image: image.clone(), addresses: Vec::new(), commit: None }
+        Self { image: image.clone(), addresses: Vec::new(), commit: None, commit_time: None }
     }
 
     pub fn describe(&mut self, image: &Image) {
         self.addresses = image.addresses().collect();
         self.commit.clone_from(&image.provenance.commit);
+        self.commit_time = image.provenance.commit_time;
     }
 }
 

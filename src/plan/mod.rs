@@ -6,10 +6,12 @@ pub mod evidence;
 pub mod finding;
 mod foresight;
 pub mod naming;
+pub mod period;
 pub mod promote;
 pub mod resume;
 pub mod rollback;
 mod slots;
+pub mod stats;
 
 pub use drift::drift;
 pub use finding::{Blame, Finding, FindingKind, Severity};

@@ -37,6 +37,7 @@ scenarios! {
     an_auditor_gets_every_change
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed
+    delivery_is_counted_in_four_keys
     drift_names_who_is_wrong
     every_command_explains_itself
     init_never_overwrites

@@ -17,6 +17,7 @@ pub mod rollback;
 mod rollout;
 pub mod scan;
 pub mod show;
+pub mod stats;
 pub mod status;
 pub mod tag;
 
@@ -54,6 +55,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Release(args) => hold::release(&args, setup),
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
+        Command::Stats(args) => stats::run(&args, setup),
         Command::Audit(args) => audit::run(&args, setup),
         Command::Drift(args) => drift::run(&args, setup),
         Command::Ledger(args) => ledger::run(&args, setup),

@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 Examples:
   imgctl record web@1.5.0 ami-0123456789abcdef0@eu-west-1 ami-0fedcba9876543210@us-east-1
   imgctl record web@1.5.0 registry.example.com/team/web:1.5.0 --parent base@2026.11
-  imgctl record web@1.5.0 packer-manifest.json --commit \"$(git rev-parse HEAD)\"
+  imgctl record web@1.5.0 packer-manifest.json --commit \"$(git rev-parse HEAD)\" \\
+    --commit-time \"$(git show -s --format=%cI HEAD)\"
   imgctl record web@1.5.0 oci:build/layout --label team=core")]
 pub struct Record {
     /// What to call it: NAME@VERSION
@@ -30,6 +31,9 @@ pub struct Record {
     /// The commit it was built from
     #[arg(long, value_name = "COMMIT")]
     commit: Option<String>,
+    /// When that commit was made, as in 2026-11-20T10:00:00+01:00: lead times are counted from it
+    #[arg(long, value_name = "TIME")]
+    commit_time: Option<jiff::Timestamp>,
     /// Where that commit can be read
     #[arg(long, value_name = "URL")]
     source_url: Option<String>,
@@ -58,6 +62,7 @@ pub fn run(args: &Record, setup: &Setup) -> Result<Exit, Failure> {
         sources: args.sources.clone(),
         provenance: Provenance {
             commit: args.commit.clone(),
+            commit_time: args.commit_time,
             source_url: args.source_url.clone(),
             build_url: args.build_url.clone(),
             labels,

@@ -46,7 +46,7 @@ pub struct CsvSheet<'a, W: Write> {
 /// A column: its heading, and what stands in it.
 type Column = (&'static str, fn(&Change) -> String);
 
-const COLUMNS: [Column; 28] = [
+const COLUMNS: [Column; 29] = [
     ("entry", |change| change.first.entry.to_string()),
     ("change", |change| word(change.kind)),
     ("channel", |change| text(change.channel.as_ref())),
@@ -55,6 +55,9 @@ const COLUMNS: [Column; 28] = [
     ("to_image", |change| image(change.to.as_ref())),
     ("to_addresses", |change| addresses(change.to.as_ref())),
     ("to_commit", |change| change.to.as_ref().and_then(|to| to.commit.clone()).unwrap_or_default()),
+    ("to_committed", |change| {
+        change.to.as_ref().and_then(|to| to.commit_time).map(|at| at.to_string()).unwrap_or_default()
+    }),
     ("tags", |change| spaced(&change.tags)),
     ("reason", |change| text(change.reason.as_ref())),
     ("who", |change| change.by.who.clone()),

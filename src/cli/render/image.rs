@@ -52,6 +52,7 @@ pub fn describe(sheet: &mut Sheet, record: &ImageRecord, now: Timestamp) {
     sheet.line("tags", record.tags.iter().cloned().collect::<Vec<_>>().join(", "));
     let origin = &image.provenance;
     sheet.line("commit", origin.commit.as_deref().unwrap_or_default());
+    sheet.line("committed", origin.commit_time.map(|at| time::both(at, now)).unwrap_or_default());
     sheet.line("source", origin.source_url.as_deref().unwrap_or_default());
     sheet.line("build", origin.build_url.as_deref().unwrap_or_default());
     for (key, value) in &origin.labels {

@@ -27,9 +27,32 @@ pub fn both(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", moment(at), ago(at, now))
 }
 
+/// How long something lasts: `45 s`, `14 min`, `3.5 h`, `12 days`; small numbers have one digit more.
+pub fn lasting(seconds: u64) -> String {
+    let (unit, name) = match seconds {
+        ..90 => return format!("{seconds} s"),
+        90..5400 => (60, "min"),
+        5400..172_800 => (3600, "h"),
+        _ => (86_400, "days"),
+    };
+    let tenths = (seconds * 10 + unit / 2) / unit;
+    match (tenths / 10, tenths % 10) {
+        (whole @ ..10, part) if part > 0 && unit > 60 => format!("{whole}.{part} {name}"),
+        _ => format!("{} {name}", (seconds + unit / 2) / unit),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_as_exact_as_it_can_be_read() {
+        let said = [0, 89, 90, 600, 5399, 5400, 12_600, 86_400, 172_800, 200_000, 864_000].map(lasting);
+        let expected =
+            ["0 s", "89 s", "2 min", "10 min", "90 min", "1.5 h", "3.5 h", "24 h", "2 days", "2.3 days", "10 days"];
+        assert_eq!(said, expected.map(str::to_owned));
+    }
 
     #[test]
     fn a_time_reads_at_a_glance() {

@@ -5,6 +5,7 @@ mod scan;
 
 pub use scan::AmiPage;
 
+use super::committed::of_amis;
 use super::{Availability, Described, SourceError};
 use crate::model::{AmiArtifact, AmiId, Artifact, ImageRef, Region};
 use crate::provider::aws::{Aws, AwsError, classify};
@@ -61,7 +62,8 @@ impl AmiSource {
         let account = self.aws.identity().await?.account.clone();
         self.add_permissions(region, &account, &mut artifacts, &mut notes).await;
         notes.extend(artifacts.iter().filter_map(|ami| foreign(ami, &account)));
-        Ok(Described { artifacts: artifacts.into_iter().map(Artifact::Ami).collect(), notes, ..Described::default() })
+        let artifacts: Vec<Artifact> = artifacts.into_iter().map(Artifact::Ami).collect();
+        Ok(Described { provenance: of_amis(&artifacts), artifacts, notes })
     }
 
     /// DescribeImages by id; where an id is unknown that call fails whole, so that a filter says which.

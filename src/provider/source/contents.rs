@@ -1,9 +1,11 @@
 //! From one manifest to everything it stands for: each platform's manifest and config, every byte checked by its digest.
 
+use super::committed::committed;
 use super::manifest::{Body, Descriptor, ImageConfig, LARGEST, Manifest};
 use super::{Described, SourceError};
 use crate::model::{Artifact, Digest, OciArtifact, Platform, Provenance, Repository};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha512};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,8 +170,15 @@ fn provenance(read: &[PlatformRead], index: &BTreeMap<String, String>, notes: &m
     let commit = say("org.opencontainers.image.revision");
     let source_url = say("org.opencontainers.image.source");
     let version = say("org.opencontainers.image.version");
+    let times: BTreeSet<Timestamp> = read.iter().filter_map(commit_time).collect();
+    // Platforms that were built from commits of different times say nothing, as with the commit itself.
+    let commit_time = if times.len() > 1 { None } else { times.into_iter().next().or_else(|| committed(index)) };
     let labels = version.map(|version| ("org.opencontainers.image.version".to_owned(), version)).into_iter().collect();
-    Provenance { commit, source_url, labels, ..Provenance::default() }
+    Provenance { commit, commit_time, source_url, labels, ..Provenance::default() }
+}
+
+fn commit_time(read: &PlatformRead) -> Option<Timestamp> {
+    committed(&read.platform.labels).or_else(|| committed(&read.annotations))
 }
 
 pub(super) fn not_an_image(object: &str, why: String) -> SourceError {
@@ -229,7 +238,7 @@ mod tests {
         let mut shelf = Shelf::default();
         let image = shelf.image(
             "amd64",
-            &json!({"org.opencontainers.image.revision": "abc", "org.opencontainers.image.version": "1.4"}),
+            &json!({"org.opencontainers.image.revision": "abc", "org.opencontainers.image.version": "1.4", "com.example.commit-time": "2026-11-20T10:00:00Z", "org.opencontainers.image.created": "2026-11-20T11:00:00Z"}),
         );
         let other = shelf.image("amd64", &json!({"x": "y"}));
         let attestation = json!({"digest": Digest::of(b"a"), "platform": {"os": "unknown", "architecture": "unknown"}});
@@ -249,14 +258,17 @@ mod tests {
             "the index's own word, where no platform says one"
         );
         assert_eq!(read.provenance.labels["org.opencontainers.image.version"], "1.4");
+        assert_eq!(read.provenance.commit_time, "2026-11-20T10:00:00Z".parse().ok(), "the commit's, not the build's");
     }
 
     #[tokio::test]
     async fn platforms_that_disagree_say_nothing() {
         let mut shelf = Shelf::default();
         let key = "org.opencontainers.image.revision";
-        let entries = [shelf.image("amd64", &json!({key: "abc"})), shelf.image("arm64", &json!({key: "def"}))];
+        let labels = |commit: &str, second| json!({key: commit, "commit_time": format!("2026-11-20T10:00:0{second}Z")});
+        let entries = [shelf.image("amd64", &labels("abc", 1)), shelf.image("arm64", &labels("def", 2))];
         let read = shelf.describe(&index(&entries)).await.unwrap();
+        assert_eq!(read.provenance.commit_time, None);
         assert_eq!(
             (read.provenance.commit, read.notes),
             (None, vec![format!("its platforms disagree on {key}: abc, def")])

@@ -1,5 +1,6 @@
 //! What a place holds, page by page: an account's AMIs of one region, the tags of one repository.
 
+use super::committed::of_ami;
 use super::{AmiSource, RegistrySource, SourceError};
 use crate::model::{Artifact, Provenance, Region, Repository};
 use futures_util::stream::{self, StreamExt};
@@ -64,7 +65,7 @@ impl Listing for OwnAmis<'_> {
             let found = read
                 .found
                 .into_iter()
-                .map(|ami| Found { artifacts: vec![Artifact::Ami(ami)], provenance: Provenance::default() });
+                .map(|ami| Found { provenance: of_ami(&ami), artifacts: vec![Artifact::Ami(ami)] });
             page(Page {
                 listed: read.listed,
                 found: found.collect(),

@@ -1,6 +1,7 @@
 //! Where images come from: each source reads what an image *is*, and where it can still be had.
 
 pub mod ami;
+mod committed;
 mod contents;
 mod failure;
 mod layout;
@@ -34,6 +35,7 @@ impl Described {
         self.artifacts.extend(other.artifacts);
         self.notes.extend(other.notes);
         let (mine, theirs) = (&mut self.provenance, other.provenance);
+        mine.commit_time = mine.commit_time.take().or(theirs.commit_time);
         mine.commit = mine.commit.take().or(theirs.commit);
         mine.source_url = mine.source_url.take().or(theirs.source_url);
         mine.build_url = mine.build_url.take().or(theirs.build_url);

@@ -1,5 +1,6 @@
 //! Packer's manifest (its `manifest` post-processor): the AMIs of the last run, in every region they were copied to.
 
+use super::committed::committed;
 use super::{Described, SourceError};
 use crate::model::{Provenance, SourceSelector};
 use serde::Deserialize;
@@ -99,6 +100,7 @@ impl PackerManifest {
             |names: &[&str]| names.iter().find_map(|name| data.get(*name)).filter(|value| !value.is_empty()).cloned();
         let told = Provenance {
             commit: find(&COMMIT_KEYS),
+            commit_time: committed(&data),
             source_url: find(&["source_url", "git_url", "repository"]),
             build_url: find(&["build_url", "ci_url"]),
             labels: data
@@ -152,6 +154,17 @@ mod tests {
             ["registry.example.com/team/web:1.4.2"]
         );
         assert!(read.described.notes[0].contains("not in a registry"), "{:?}", read.described.notes);
+    }
+
+    #[test]
+    fn the_commit_and_its_time_are_read_from_custom_data() {
+        let text = r#"{"builds": [{"builder_type": "amazon-ebs", "artifact_id": "eu-west-1:ami-0aaaaaaaaaaaaaaa1",
+            "custom_data": {"git_sha": "4f2d0c7e9b1a", "git_commit_time": "1795165200"}}]}"#;
+        let said = parse("m.json", text.as_bytes()).unwrap().described.provenance;
+        assert_eq!(
+            (said.commit.as_deref(), said.commit_time),
+            (Some("4f2d0c7e9b1a"), "2026-11-20T09:00:00Z".parse().ok())
+        );
     }
 
     #[test]
