@@ -23,7 +23,7 @@ impl Extent {
     pub fn proof(&self) -> [String; 2] {
         let head = format!("{}:{}", self.head.seq, self.head.hash);
         [
-            format!("imgctl ledger verify --head {head}"),
+            format!("imgctl ledger verify --against {head}"),
             "imgctl ledger export | sed -n FIRSTp, where FIRST is a change's first entry, shows its hash".to_owned(),
         ]
     }
