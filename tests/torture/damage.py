@@ -1,15 +1,16 @@
 """Damage to one copy: flipped bits, lost ends, zeroed pages, garbage, missing files, lines in the wrong place."""
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from deeds import files
+from deeds import append_some, files
 from history import FIRST, broken
 from ledger import Answer, Imgctl
 from report import Tally
 from rule import Case, Known, exported, hold, judged, log_agrees, mend
-from yard import Kind, Trial, Yard
+from yard import Kind, Trial, Yard, needed
 
 PAGE = 4096
 # Their answers name no moment, so the same ledger always gives the same.
@@ -93,10 +94,13 @@ def spoil(case: Case, ledger: Path, kind: str) -> bool:
 class Trialled:
     """One damaged ledger, and what it must still do."""
 
-    def __init__(self, yard: Yard, case: Case, known: Known, kind: str) -> None:
-        self.case, self.known, self.kind, self.right = case, known, kind, yard.right
+    def __init__(self, case: Case, known: Known, kind: str) -> None:
+        self.case, self.known, self.kind = case, known, kind
         self.imgctl: Imgctl = known.imgctl
         self.own: list[str] = []
+        sound = known.imgctl.over(known.imgctl.ledger.with_name("sound"))
+        shutil.copytree(known.imgctl.ledger, sound.ledger)
+        self.right = {words: needed(sound.run(*words)).out for words in READS}
         self.spoilt = False
 
     def act(self) -> None:
@@ -111,7 +115,7 @@ class Trialled:
     def read(self) -> None:
         for words in READS:
             answer = self.case.ask(self.imgctl, *words)
-            if answer.ok and not self.own and answer.out != self.right(words):
+            if answer.ok and not self.own and answer.out != self.right[words]:
                 self.case.happened("silent", f"another answer than before the damage: {answer}\n{answer.out[:2000]}")
 
     def write(self) -> None:
@@ -164,7 +168,7 @@ class Trialled:
         log_agrees(self.case, self.imgctl, lines)
         for words in UNMOVED:
             answer = self.case.ask(self.imgctl, *words)
-            if answer.out != self.right(words):
+            if answer.out != self.right[words]:
                 self.case.happened("silent", f"another answer after the repair: {answer}\n{answer.out[:2000]}")
 
 
@@ -172,10 +176,17 @@ def told(answer: Answer) -> bool:
     return "warning:" in answer.err
 
 
+def ledger(yard: Yard, case: Case) -> Known:
+    """A short ledger or a long one, with some entries that are younger than what is derived, or none."""
+    known = case.dice.choice((yard.known, yard.long)).copy(case.work / "ledger")
+    if case.dice.random() < 0.5:
+        append_some(case, known, case.dice.randint(1, 3))
+    return known
+
+
 def of(kind: str) -> Trial:
     def act(yard: Yard, case: Case) -> Tally:
-        known = yard.fresh(case)
-        trialled = Trialled(yard, case, known, kind)
+        trialled = Trialled(case, ledger(yard, case), kind)
         trialled.act()
         return case.tally(hits=int(trialled.spoilt))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from history import FIRST, SIDE, TAGS
-from ledger import Answer, Imgctl
+from ledger import Answer
 from rule import CHANNEL, Case, Known, lives_on
 from yard import Yard
 
@@ -192,4 +192,3 @@ def forget(ledger: Path, kind: str) -> None:
         shutil.rmtree(ledger / "index", ignore_errors=True)
 
 
-__all__ = ["DEEDS", "Deed", "Imgctl", "append", "files", "forget", "has_backup", "kind_of"]

@@ -1,4 +1,4 @@
-"""A disk that forgets: from the log of what was written, the directory that a machine could come back with.
+"""A disk that forgets: from a log of writes, a directory that a machine could come back with.
 
 Sure to survive is what was flushed: a file's bytes by fsync or fdatasync of that file, a name by fsync of its directory.
 sync_file_range flushes nothing. What was not flushed survives in any of the ways that `Cut` names.

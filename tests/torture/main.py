@@ -122,7 +122,7 @@ def main() -> int:
     base = Path(tempfile.mkdtemp(prefix="imgctl-torture-")).resolve()
     try:
         shim, why = compiled(base)
-        keep = PROJECT / "target" / "torture"
+        keep = PROJECT / "target" / "torture" / options.seed
         shutil.rmtree(keep, ignore_errors=True)
         print(f"torture of {binary.name}, seed {options.seed}{', short' if options.short else ''}", flush=True)
         imgctl = Imgctl(binary, base / "none", config(base))
@@ -138,7 +138,9 @@ def main() -> int:
     tell_skipped(tallies)
     bad = [kind for kind, tally in tallies.items() if tally.bad]
     for kind in bad:
-        print(f"see it again: tests/torture/run --seed {options.seed} --kind {kind}; what was left is in target/torture")
+        print(f"see it again: tests/torture/run --seed {options.seed} --kind {kind}")
+    if bad:
+        print(f"what was left of them is in target/torture/{options.seed}")
     skipped = sum(1 for tally in tallies.values() if tally.skipped)
     print(f"torture: {len(tallies) - len(bad) - skipped} kinds held, {len(bad)} broken, {skipped} skipped")
     return 1 if bad else 0

@@ -2,21 +2,21 @@
 
 import json
 
-from damage import spoil
+from damage import ledger, spoil
 from deeds import files
+from history import broken
 from report import Tally
 from rule import ALL, Case, Known, exported, mend
-from history import broken
 from yard import Kind, Yard
 
 
 def act(yard: Yard, case: Case) -> Tally:
-    known = yard.fresh(case)
-    ledger = known.imgctl.ledger
-    journals = [kind for kind in ("journal", "segments") if files(ledger, kind)]
-    derived = [kind for kind in ("index", "view") if files(ledger, kind)]
+    known = ledger(yard, case)
+    place = known.imgctl.ledger
+    journals = [kind for kind in ("journal", "segments") if files(place, kind)]
+    derived = [kind for kind in ("index", "view") if files(place, kind)]
     for kind in (case.dice.choice(journals), *derived):
-        spoil(case, ledger, kind)
+        spoil(case, place, kind)
     whole = whole_lines(known)
     true_log(case, known)
     repaired = mend(case, known.imgctl)

@@ -28,7 +28,9 @@ def answer(code: int, err: str = "", out: str = "") -> Answer:
 
 
 class TheRule(unittest.TestCase):
-    def found(self, lines: list[str], acknowledged: int = 30, tail: tuple[str, ...] = (), maybe: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
+    def found(
+        self, lines: list[str], acknowledged: int = 30, tail: tuple[str, ...] = (), maybe: tuple[str, ...] = ()
+    ) -> list[str]:
         tried = case()
         judged(tried, Known(NOWHERE, LINES[:acknowledged]), lines, list(maybe), list(tail))
         return sorted(tried.found)
@@ -58,7 +60,7 @@ class TheRule(unittest.TestCase):
 
     def test_how_a_command_ends_is_counted(self) -> None:
         for ended, what in (
-            (answer(0), []), (answer(1, "error: the ledger is damaged"), ["refused"]), (answer(70, "error: a bug"), ["panics"]),
+            (answer(0), []), (answer(1, "error: it is damaged"), ["refused"]), (answer(70, "error: a bug"), ["panics"]),
             (answer(-11), ["panics"]), (answer(1), ["silent"]), (answer(1, "thread 'main' panicked at"), ["panics"]),
             (Answer(("log",), -9, "", "", hung=True), ["hangs"]), (answer(0, "warning: mended"), ["repaired"]),
             (Answer(("log",), -9, "", "", killed=True), []), (answer(64, "error: usage"), ["silent"]),
@@ -145,7 +147,8 @@ class TheShim(unittest.TestCase):
                 self.skipTest(why)
             root = base / "root"
             root.mkdir()
-            disk, script = Disk(root), "mkdir d; echo one > d/a; echo two >> d/a; mv d/a d/b; ln d/b c; rm d/b; echo x > c"
+            disk = Disk(root)
+            script = "mkdir d; echo one > d/a; echo two >> d/a; mv d/a d/b; ln d/b c; rm d/b; echo x > c"
             over = shim.environment(root, log=str(base / "log"))
             subprocess.run(["sh", "-c", script], cwd=root, env={"PATH": "/usr/bin:/bin", **over}, check=True)
             for op in read_log(base / "log"):

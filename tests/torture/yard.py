@@ -14,8 +14,9 @@ from report import Tally
 from rule import Case, Known, scratch
 from shim import Shim
 
-# How many entries the ledger that is copied has, and the history that is imported.
-ENTRIES, MORE = 60, 130
+# How many entries the ledger that is copied has, the history that is imported, and the ledger for damage: the end of a
+# journal that a writer proves each time is short beside it.
+ENTRIES, MORE, MANY, STAGES = 60, 130, 400, 5
 
 
 @dataclass
@@ -28,26 +29,30 @@ class Yard:
     why_no_shim: str
     keep: Path
     known: Known = field(init=False)
+    long: Known = field(init=False)
     history: History = field(init=False)
     # Seconds a command takes here, by its words.
     durations: dict[tuple[str, ...], float] = field(default_factory=dict)
-    # What the usual ledger answers while it is sound, by the words that ask.
-    _answers: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.history = History(self.seed).grow(MORE)
         self.history_file = self.base / "history.jsonl"
         self.history_file.write_text("\n".join(self.history.lines) + "\n", encoding="utf-8")
         self.layout = _layout(self.base / "layout")
-        begin = History(self.seed).grow(ENTRIES)
-        first = self.base / "begin.jsonl"
-        first.write_text("\n".join(begin.lines) + "\n", encoding="utf-8")
-        imgctl = self.imgctl.over(self.base / "ledger")
-        self.known = Known(imgctl, begin.lines)
-        needed(imgctl.run("ledger", "import", str(first)))
+        self.known = self._made("ledger", ENTRIES)
+        self.long = self._made("long", MANY)
+
+    def _made(self, name: str, entries: int) -> Known:
+        """A ledger that has grown in stages: where it can be cut into segments, it was."""
+        history, file = History(self.seed).grow(entries), self.base / f"{name}.jsonl"
+        imgctl, length = self.imgctl.over(self.base / name), len(history.lines)
+        for stage in range(1, STAGES + 1):
+            file.write_text("\n".join(history.lines[: length * stage // STAGES]) + "\n", encoding="utf-8")
+            needed(imgctl.run("ledger", "import", str(file)))
         # Whatever is derived is there, and is as old as the entries.
         for words in (["log"], ["images"], ["ledger", "verify"]):
             needed(imgctl.run(*words))
+        return Known(imgctl, history.lines)
 
     def case(self, kind: str, number: int, work: Path) -> Case:
         return Case(kind, number, random.Random(f"{self.seed}/{kind}/{number}"), work, self.imgctl)
@@ -63,11 +68,6 @@ class Yard:
                 shutil.copytree(work, kept, symlinks=True)
                 (kept / "told.txt").write_text("\n".join(case.told) + "\n", encoding="utf-8")
             return tally
-
-    def right(self, words: tuple[str, ...]) -> str:
-        if words not in self._answers:
-            self._answers[words] = needed(self.known.imgctl.run(*words)).out
-        return self._answers[words]
 
     def fresh(self, case: Case) -> Known:
         """The usual ledger, for this trial alone."""
