@@ -18,8 +18,12 @@ from emulator.control_drift import drift
 from emulator.control_groups import make_group, make_groups, show_group, watch_group
 from emulator.control_images import change_image, make_ami, show_image
 from emulator.control_input import ACCOUNT, Body, ControlError, region_of, required
+from emulator.control_services import (
+    change_service, make_service, make_services, set_container_image, show_service, watch_service,
+)
 from emulator.faults import Fault
 from emulator.lock import BACKEND
+from emulator.rollout import images
 
 if TYPE_CHECKING:
     from emulator.app import LabApp
@@ -39,6 +43,12 @@ class Control:
             ("GET", "group"): show_group,
             ("POST", "group/watch"): watch_group,
             ("POST", "drift"): drift,
+            ("POST", "service"): make_service,
+            ("POST", "services"): make_services,
+            ("GET", "service"): show_service,
+            ("POST", "service/watch"): watch_service,
+            ("POST", "service/change"): change_service,
+            ("POST", "container-image"): set_container_image,
             ("POST", "alarm"): set_alarm,
             ("POST", "bucket"): make_bucket,
             ("POST", "parameter"): put_parameter,
@@ -113,6 +123,7 @@ class Control:
         from moto.moto_api._internal.models import moto_api_backend
 
         self.app.faults.clear()
+        images.forget()
         moto_api_backend.reset()
         return {"ok": True}
 

@@ -11,11 +11,12 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: E402
 
-from emulator import refresh  # noqa: E402
+from emulator import refresh, rollout  # noqa: E402
 from emulator.patches import install_all  # noqa: E402
 
 install_all()
 refresh.install()
+rollout.install()
 
 
 def make_moto() -> DomainDispatcherApplication:

@@ -115,6 +115,40 @@ def cmd_drift(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "drift", fields(o, *names)))
 
 
+def cmd_service(lab: Lab, o: argparse.Namespace) -> None:
+    names = (
+        "name", "region", "cluster", "image", "container", "size", "min_percent", "max_percent", "circuit_breaker",
+        "controller", "scheduling", "alarms", "count", "prefix", "family",
+    )
+    body = fields(o, *names)
+    if o.containers:
+        body["containers"] = json.loads(o.containers)
+    body["tags"] = [{"key": key, "value": value} for key, value in pairs(o.tag).items()]
+    show(lab.ask("POST", "services" if o.count else "service", body))
+
+
+def cmd_tasks(lab: Lab, o: argparse.Namespace) -> None:
+    service = lab.ask("GET", "service?" + urllib.parse.urlencode(fields(o, "name", "region", "cluster")))
+    print(f"{service['task_definition'].rpartition('/')[2]}: {service['running']} of {service['desired']} running")
+    for image, count in sorted(service["by_image"].items()):
+        print(f"{count} x {image}")
+
+
+def cmd_service_change(lab: Lab, o: argparse.Namespace) -> None:
+    body = fields(
+        o, "name", "kind", "region", "cluster", "image", "container", "state", "revision", "to", "size", "count", "memory",
+        "at_once",
+    )
+    if o.environment:
+        body["environment"] = pairs(o.environment)
+    show(lab.ask("POST", "service/change", body))
+
+
+def cmd_container_image(lab: Lab, o: argparse.Namespace) -> None:
+    body = fields(o, "image", "health", "digest", "exit_code", "reason", "container_reason")
+    show(lab.ask("POST", "container-image", body))
+
+
 def cmd_alarm(lab: Lab, o: argparse.Namespace) -> None:
     show(lab.ask("POST", "alarm", fields(o, "name", "state", "region")))
 
@@ -239,6 +273,38 @@ def _aws_commands(add: Any) -> None:
         parser.add_argument("--shared-with", action="append", metavar="ACCOUNT|all")
 
 
+def _service_commands(add: Any) -> None:
+    service = add("service", cmd_service, "make an ECS service with running tasks (or --count N of them)")
+    service.add_argument("name", nargs="?")
+    for option in ("--image", "--container", "--circuit-breaker", "--controller", "--scheduling", "--prefix", "--family"):
+        service.add_argument(option)
+    for option in ("--size", "--min-percent", "--max-percent", "--count"):
+        service.add_argument(option, type=int)
+    service.add_argument("--alarms", nargs="*")
+    service.add_argument("--containers", metavar="JSON", help='[{"name":"log","image":"..."}, ...]')
+    service.add_argument("--tag", action="append", metavar="K=V")
+    tasks = add("tasks", cmd_tasks, "a service's task definition, and what its tasks run")
+    tasks.add_argument("name")
+    change = add("service-change", cmd_service_change, "change a service behind imgctl's back")
+    change.add_argument("name")
+    change.add_argument("kind", help="register, update, state, scale, stray, delete")
+    for option in ("--image", "--container", "--state", "--revision", "--to"):
+        change.add_argument(option)
+    for option in ("--size", "--count", "--memory"):
+        change.add_argument(option, type=int)
+    change.add_argument("--environment", action="append", metavar="K=V")
+    change.add_argument("--at-once", action="store_true")
+    for parser in (service, tasks, change):
+        parser.add_argument("--region")
+        parser.add_argument("--cluster")
+    image = add("container-image", cmd_container_image, "how containers of an image (or digest) behave from now on")
+    image.add_argument("image")
+    image.add_argument("--health", choices=("ok", "slow", "exit", "pull", "unhealthy"))
+    for option in ("--digest", "--reason", "--container-reason"):
+        image.add_argument(option)
+    image.add_argument("--exit-code", type=int)
+
+
 def _steer_commands(add: Any) -> None:
     for name, act, text in (("show", cmd_show, "what a group really runs"),
                             ("runs", cmd_runs, "the images its instances run, one line each"),
@@ -317,6 +383,7 @@ def main() -> int:
         return command
 
     _aws_commands(add)
+    _service_commands(add)
     _steer_commands(add)
     _registry_commands(add)
     options = parser.parse_args()
