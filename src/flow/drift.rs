@@ -89,8 +89,9 @@ async fn dangling(ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>) -> BTreeSet
 
 /// What the code declares for each slot of one target.
 async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, Declaration> {
-    let Some(Handle::AutoScalingGroup { name, region, templates }) = target.handle(observed) else {
-        return BTreeMap::new();
+    let (name, region, templates) = match target.handle(observed) {
+        Some(Handle::AutoScalingGroup { name, region, templates }) => (name, region, templates),
+        Some(Handle::EcsService { .. }) | None => return BTreeMap::new(),
     };
     let place = Place { account: None, region: Some(region) };
     let templates: BTreeMap<SlotName, TemplateRef> =

@@ -47,6 +47,7 @@ pub struct Identity {
 struct Clients {
     ec2: aws_sdk_ec2::Client,
     autoscaling: aws_sdk_autoscaling::Client,
+    ecs: aws_sdk_ecs::Client,
 }
 
 /// One account's AWS, as the credentials at hand see it. Cheap to make: nothing is sent before the first call.
@@ -121,6 +122,10 @@ impl Aws {
         self.clients(region).autoscaling
     }
 
+    pub fn ecs(&self, region: &Region) -> aws_sdk_ecs::Client {
+        self.clients(region).ecs
+    }
+
     pub fn ssm(&self, region: &Region) -> aws_sdk_ssm::Client {
         aws_sdk_ssm::Client::new(&self.config_in(region))
     }
@@ -155,7 +160,11 @@ impl Aws {
 
     fn connect(&self, region: &Region) -> Clients {
         let config = self.config_in(region);
-        Clients { ec2: aws_sdk_ec2::Client::new(&config), autoscaling: aws_sdk_autoscaling::Client::new(&config) }
+        Clients {
+            ec2: aws_sdk_ec2::Client::new(&config),
+            autoscaling: aws_sdk_autoscaling::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::new(&config),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Region, Clients>> {

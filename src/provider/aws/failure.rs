@@ -21,6 +21,7 @@ impl Call {
         match self.action.split_once(':').map_or(self.action, |(service, _)| service) {
             "ec2" => "EC2",
             "autoscaling" => "Auto Scaling",
+            "ecs" => "ECS",
             "s3" => "S3",
             "ssm" => "SSM",
             "sts" => "STS",

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 pub mod asg;
 pub mod asg_settings;
+pub mod ecs;
+pub mod ecs_settings;
 mod fleets;
 pub mod kubernetes;
 pub mod kubernetes_settings;
@@ -91,6 +93,8 @@ pub trait Observe: Send + Sync {
 pub enum Handle {
     /// The group's name, its region, and the launch-template id of each slot.
     AutoScalingGroup { name: String, region: Region, templates: BTreeMap<SlotName, String> },
+    /// The service's name, its cluster's name, its region, and the container that is meant.
+    EcsService { cluster: String, service: String, region: Region, container: SlotName },
 }
 
 /// One place that runs an image.
@@ -110,7 +114,8 @@ pub trait Target: Observe {
     /// How far a deployment that `deploy` began has come. One call to the platform.
     async fn follow(&self, deployment: &str) -> Result<Deployment, TargetError>;
 
-    /// Stops the platform's own deployment and waits until it has stopped. What was replaced stays replaced.
+    /// Stops the platform's own deployment and waits until it has stopped. What was replaced stays replaced, where the
+    /// platform knows how to stop half way; ECS only knows how to go back.
     async fn cancel(&self, deployment: &str) -> Result<(), TargetError>;
 
     /// How often `follow` is asked, and how long a step may take.

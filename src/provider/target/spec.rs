@@ -3,6 +3,8 @@
 use super::Fleet;
 use super::asg::{AsgFleet, AsgSpec};
 use super::asg_settings::{self, AsgSettings};
+use super::ecs::{EcsFleet, EcsSpec};
+use super::ecs_settings::{self, EcsSettings};
 use super::fleets::Fleets;
 use super::kubernetes::{KubernetesFleet, KubernetesSpec};
 use super::kubernetes_settings::{self, KubernetesSettings};
@@ -30,6 +32,7 @@ pub struct TargetSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetSettings {
     Asg(AsgSettings),
+    Ecs(EcsSettings),
     Kubernetes(KubernetesSettings),
 }
 
@@ -38,6 +41,7 @@ impl TargetSettings {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Asg(_) => asg_settings::KIND,
+            Self::Ecs(_) => ecs_settings::KIND,
             Self::Kubernetes(_) => kubernetes_settings::KIND,
         }
     }
@@ -46,6 +50,7 @@ impl TargetSettings {
     pub fn relative_to(self, directory: &Path) -> Self {
         match self {
             Self::Asg(settings) => Self::Asg(settings),
+            Self::Ecs(settings) => Self::Ecs(settings),
             Self::Kubernetes(settings) => Self::Kubernetes(settings.relative_to(directory)),
         }
     }
@@ -91,6 +96,7 @@ pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
 /// Every kind of target, with the reader of its settings.
 pub const KINDS: &[(&str, Reader)] = &[
     (asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg)),
+    (ecs_settings::KIND, |section| ecs_settings::read(section).map(TargetSettings::Ecs)),
     (kubernetes_settings::KIND, |section| kubernetes_settings::read(section).map(TargetSettings::Kubernetes)),
 ];
 
@@ -103,6 +109,7 @@ pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, T
         |id: &TargetId, region: Option<Region>| region.or_else(|| aws.region().cloned()).ok_or_else(|| id.clone());
     // One fleet for each set of credentials: what is batched is asked of one account.
     let mut groups: BTreeMap<Access, Vec<AsgSpec>> = BTreeMap::new();
+    let mut services: BTreeMap<Access, Vec<EcsSpec>> = BTreeMap::new();
     let mut workloads = Vec::new();
     for TargetSpec { id, region, access, settings, .. } in specs {
         match settings {
@@ -111,12 +118,19 @@ pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, T
                 let group = settings.name.clone();
                 groups.entry(access).or_default().push(AsgSpec { id, region, group, settings });
             }
+            TargetSettings::Ecs(settings) => {
+                let region = placed(&id, region)?;
+                services.entry(access).or_default().push(EcsSpec { id, region, settings });
+            }
             TargetSettings::Kubernetes(settings) => workloads.push(KubernetesSpec { id, settings }),
         }
     }
     let mut fleets: Vec<Box<dyn Fleet>> = Vec::new();
     for (access, groups) in groups {
         fleets.push(Box::new(AsgFleet::new(groups, &aws.under(&access))));
+    }
+    for (access, services) in services {
+        fleets.push(Box::new(EcsFleet::new(services, &aws.under(&access))));
     }
     fleets.push(Box::new(KubernetesFleet::new(workloads)));
     Ok(Box::new(Fleets(fleets)))

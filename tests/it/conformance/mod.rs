@@ -2,4 +2,5 @@
 
 mod accounts;
 mod mixed;
+mod services;
 mod targets;

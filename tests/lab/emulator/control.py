@@ -19,7 +19,7 @@ from emulator.control_groups import make_group, make_groups, show_group, watch_g
 from emulator.control_images import change_image, make_ami, show_image
 from emulator.control_input import ACCOUNT, Body, ControlError, region_of, required
 from emulator.control_services import (
-    change_service, make_service, make_services, set_container_image, show_service, watch_service,
+    ask, change_service, make_service, make_services, set_container_image, show_service, watch_service,
 )
 from emulator.faults import Fault
 from emulator.lock import BACKEND
@@ -48,6 +48,7 @@ class Control:
             ("GET", "service"): show_service,
             ("POST", "service/watch"): watch_service,
             ("POST", "service/change"): change_service,
+            ("POST", "ecs"): lambda body: ask(app.moto, body),
             ("POST", "container-image"): set_container_image,
             ("POST", "alarm"): set_alarm,
             ("POST", "bucket"): make_bucket,

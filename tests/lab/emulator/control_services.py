@@ -2,6 +2,8 @@
 
 import collections
 import copy
+import io
+import json
 from typing import Any
 
 from moto.ecs.models import ecs_backends
@@ -198,6 +200,25 @@ def _stray(backend: Any, service: Any, body: Body) -> None:
 
 def _delete(_: Any, service: Any, body: Body) -> None:
     service._backend.delete_service(service.cluster_name, service.name, True)
+
+
+def ask(moto: Any, body: Body) -> Any:
+    """POST /_lab/ecs: any action of ECS itself, as a pipeline of somebody else would call it."""
+    raw = json.dumps(body.get("parameters") or {}).encode()
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/", "SCRIPT_NAME": "", "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/x-amz-json-1.1", "CONTENT_LENGTH": str(len(raw)), "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(raw), "wsgi.errors": io.StringIO(), "wsgi.version": (1, 0),
+        "HTTP_X_AMZ_TARGET": f"AmazonEC2ContainerServiceV20141113.{required(body, 'action')}",
+        "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential=testing/20200101/{region_of(body)}/ecs/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+    }
+    status: list[str] = []
+    answer = b"".join(moto(environ, lambda line, *_: status.append(line)))
+    if not status[0].startswith("200"):
+        raise ControlError(answer.decode("utf-8", "replace"))
+    return json.loads(answer)
 
 
 CHANGES: dict[str, Any] = {

@@ -1,0 +1,133 @@
+//! ECS services: a new task-definition revision with one image replaced, and a service deployment that is followed.
+
+mod definition;
+mod deploy;
+mod revisions;
+mod rollout;
+mod service;
+mod survey;
+mod tasks;
+mod wire;
+
+use super::ecs_settings::EcsSettings;
+use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
+use crate::model::{Deployment, Image, Observed, Outlook, Region, Revision, Step, TargetId};
+use crate::provider::aws::Aws;
+use revisions::Facts;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One service as the config names it.
+#[derive(Debug, Clone)]
+pub struct EcsSpec {
+    pub id: TargetId,
+    pub region: Region,
+    pub settings: EcsSettings,
+}
+
+impl EcsSpec {
+    /// The service's name with its cluster and region, as errors name it.
+    fn object(&self) -> String {
+        let EcsSettings { cluster, service, .. } = &self.settings;
+        format!("ECS service {service} of {cluster} in {}", self.region)
+    }
+
+    fn gone(&self) -> TargetError {
+        TargetError::Gone { what: self.object() }
+    }
+}
+
+/// Every ECS service of the config.
+pub struct EcsFleet {
+    aws: Arc<Aws>,
+    facts: Arc<Facts>,
+    targets: BTreeMap<TargetId, EcsTarget>,
+}
+
+/// One container of one ECS service.
+pub(super) struct EcsTarget {
+    spec: EcsSpec,
+    aws: Arc<Aws>,
+    facts: Arc<Facts>,
+}
+
+impl EcsFleet {
+    pub fn new(specs: Vec<EcsSpec>, aws: &Arc<Aws>) -> Self {
+        let facts = Arc::new(Facts::default());
+        let target = |spec: EcsSpec| EcsTarget { spec, aws: Arc::clone(aws), facts: Arc::clone(&facts) };
+        let targets = specs.into_iter().map(|spec| (spec.id.clone(), target(spec))).collect();
+        Self { aws: Arc::clone(aws), facts, targets }
+    }
+}
+
+#[async_trait::async_trait]
+impl Fleet for EcsFleet {
+    fn target(&self, id: &TargetId) -> Option<&dyn Target> {
+        self.targets.get(id).map(|target| target as &dyn Target)
+    }
+
+    async fn survey(
+        &self,
+        ids: &BTreeSet<TargetId>,
+        depth: Depth,
+    ) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
+        let mut clusters: BTreeMap<(&Region, &str), Vec<&EcsSpec>> = BTreeMap::new();
+        for EcsTarget { spec, .. } in self.targets.values().filter(|target| ids.contains(&target.spec.id)) {
+            clusters.entry((&spec.region, &spec.settings.cluster)).or_default().push(spec);
+        }
+        let reads = clusters.values().map(|specs| survey::cluster(&self.aws, &self.facts, specs, depth));
+        futures_util::future::join_all(reads).await.into_iter().flatten().collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl Observe for EcsTarget {
+    fn id(&self) -> &TargetId {
+        &self.spec.id
+    }
+
+    async fn observe(&self) -> Result<Observed, TargetError> {
+        let read = survey::cluster(&self.aws, &self.facts, &[&self.spec], Depth::Deploying).await;
+        read.into_values().next().unwrap_or_else(|| Err(self.spec.gone()))
+    }
+
+    fn handle(&self, _: &Observed) -> Option<Handle> {
+        let EcsSettings { cluster, service, container, .. } = &self.spec.settings;
+        // An ARN's last word is the name.
+        let cluster = cluster.rsplit('/').next().unwrap_or(cluster).to_owned();
+        let (service, region, container) = (service.clone(), self.spec.region.clone(), container.clone());
+        Some(Handle::EcsService { cluster, service, region, container })
+    }
+
+    async fn image_at(&self, family: &str, revision: &str) -> Result<Option<String>, TargetError> {
+        let definition = self.definition(&format!("{family}:{revision}")).await?;
+        Ok(definition.image(&self.spec.settings.container).map(str::to_owned))
+    }
+}
+
+#[async_trait::async_trait]
+impl Target for EcsTarget {
+    async fn check(&self, image: &Image, step: &Step) -> Result<Outlook, TargetError> {
+        self.foresee(image, step).await
+    }
+
+    async fn deploy(&self, order: &Order<'_>) -> Result<Deployed, TargetError> {
+        self.carry_out(order).await
+    }
+
+    async fn follow(&self, deployment: &str) -> Result<Deployment, TargetError> {
+        self.rollout(deployment).await
+    }
+
+    async fn cancel(&self, deployment: &str) -> Result<(), TargetError> {
+        self.turn_back_and_wait(deployment).await
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { poll: self.spec.settings.poll_interval, limit: self.spec.settings.time_limit }
+    }
+
+    async fn differences(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError> {
+        self.compare(from, to).await
+    }
+}

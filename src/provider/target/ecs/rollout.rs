@@ -1,0 +1,250 @@
+//! Service deployments: found, followed to their end with the reasons of tasks that failed, and turned back.
+
+use super::revisions::Facts;
+use super::service::{Service, count, percent, time};
+use super::{EcsSpec, EcsTarget, TargetError, survey, tasks};
+use crate::model::{Deployment, Motion, Revision};
+use crate::provider::aws::{Aws, AwsError, classify};
+use aws_sdk_ecs::types::{
+    ServiceDeployment, ServiceDeploymentBrief, ServiceDeploymentRollbackMonitorsStatus as Monitor,
+    ServiceDeploymentStatus as Status, StopServiceDeploymentStopType,
+};
+use std::time::Duration;
+
+/// How often a deployment that is to stop is asked whether it has.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// The newest deployment of a service. ECS tells those of the last 90 days (ListServiceDeployments); where it tells none,
+/// or may not, the service's own list has the one that it is at.
+pub(super) async fn newest(
+    aws: &Aws,
+    facts: &Facts,
+    spec: &EcsSpec,
+    service: &Service,
+) -> Result<Option<Deployment>, TargetError> {
+    let Some(brief) = newest_brief(aws, spec, service).await? else { return Ok(service.deployment()) };
+    let Some(arn) = brief.service_deployment_arn() else { return Ok(service.deployment()) };
+    match described(aws, spec, arn).await? {
+        Some(found) => Ok(Some(deployment(aws, facts, spec, &found).await?)),
+        None => Ok(service.deployment()),
+    }
+}
+
+/// The newest service deployment's brief. `None`: ECS knows none, or not by this way.
+pub(super) async fn newest_brief(
+    aws: &Aws,
+    spec: &EcsSpec,
+    service: &Service,
+) -> Result<Option<ServiceDeploymentBrief>, TargetError> {
+    let call = aws.ecs(&spec.region).list_service_deployments();
+    let answer = call.cluster(&spec.settings.cluster).service(&service.arn).send().await;
+    match answer {
+        // The order is documented nowhere.
+        Ok(answer) => {
+            let all = answer.service_deployments().iter();
+            Ok(all.max_by_key(|brief| brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))).cloned())
+        }
+        Err(error) => match classify("ecs:ListServiceDeployments", &spec.object(), error) {
+            error if has_none(&error) => Ok(None),
+            error => Err(error.into()),
+        },
+    }
+}
+
+/// What a service without service deployments is answered, and an identity from before there were any (October 2024).
+fn has_none(error: &AwsError) -> bool {
+    matches!(error, AwsError::Denied { .. }) || error.code() == Some("UnsupportedFeatureException")
+}
+
+pub(super) async fn described(aws: &Aws, spec: &EcsSpec, arn: &str) -> Result<Option<ServiceDeployment>, TargetError> {
+    let call = aws.ecs(&spec.region).describe_service_deployments().service_deployment_arns(arn);
+    let answer = call.send().await;
+    let answer = answer.map_err(|error| classify("ecs:DescribeServiceDeployments", &spec.object(), error))?;
+    Ok(answer.service_deployments().first().cloned())
+}
+
+/// The task definition of a service revision: immutable, so asked once.
+pub(super) async fn definition_of(
+    aws: &Aws,
+    facts: &Facts,
+    spec: &EcsSpec,
+    revision: &str,
+) -> Result<Option<Revision>, TargetError> {
+    if let Some(known) = facts.service_revision(revision) {
+        return Ok(known.parse().ok());
+    }
+    let call = aws.ecs(&spec.region).describe_service_revisions().service_revision_arns(revision);
+    let answer = call.send().await;
+    let answer = answer.map_err(|error| classify("ecs:DescribeServiceRevisions", &spec.object(), error))?;
+    let Some(definition) = answer.service_revisions().first().and_then(|found| found.task_definition()) else {
+        return Ok(None);
+    };
+    facts.keep_service_revision(revision, definition);
+    Ok(definition.parse().ok())
+}
+
+async fn deployment(
+    aws: &Aws,
+    facts: &Facts,
+    spec: &EcsSpec,
+    found: &ServiceDeployment,
+) -> Result<Deployment, TargetError> {
+    let target = found.target_service_revision();
+    let toward = match target.and_then(|target| target.arn()) {
+        Some(revision) => definition_of(aws, facts, spec, revision).await?,
+        None => None,
+    };
+    let of = |number: Option<i32>| count(number.unwrap_or(0));
+    let wanted = of(target.map(|target| target.requested_task_count()));
+    let running = of(target.map(|target| target.running_task_count()));
+    Ok(Deployment {
+        id: found.service_deployment_arn().unwrap_or_default().to_owned(),
+        motion: motion(found),
+        toward,
+        started: time(found.created_at()),
+        percent: percent(running, wanted),
+        left: wanted.saturating_sub(running),
+    })
+}
+
+fn motion(found: &ServiceDeployment) -> Motion {
+    let said = found.status_reason().map(str::to_owned);
+    let reason = || {
+        let rollback = found.rollback().and_then(|rollback| rollback.reason()).map(str::to_owned);
+        rollback.or(said.clone()).unwrap_or_else(|| "AWS gives no reason".to_owned())
+    };
+    let Some(status) = found.status() else { return Motion::Failed { reason: reason() } };
+    let phase = status.as_str().to_owned();
+    match status {
+        Status::Successful => Motion::Succeeded,
+        // Stopped by ECS because it failed, or by a person, or because another one began.
+        Status::Stopped if gave_up(found) => Motion::Failed { reason: reason() },
+        Status::Stopped => Motion::Cancelled { reason: reason() },
+        Status::RollbackSuccessful => Motion::RolledBack { reason: reason() },
+        Status::RollbackFailed => Motion::Failed { reason: reason() },
+        Status::StopRequested | Status::RollbackRequested | Status::RollbackInProgress => {
+            Motion::Returning { phase, note: said }
+        }
+        // PENDING, IN_PROGRESS, and what AWS may add: under way until it says otherwise.
+        _ => Motion::Moving { phase, note: None },
+    }
+}
+
+/// The circuit breaker or an alarm ended it.
+fn gave_up(found: &ServiceDeployment) -> bool {
+    let breaker = found.deployment_circuit_breaker().and_then(|breaker| breaker.status());
+    let alarms = found.alarms().and_then(|alarms| alarms.status());
+    breaker == Some(&Monitor::Triggered) || alarms == Some(&Monitor::Triggered)
+}
+
+/// Tasks failed, or may have: without a circuit breaker ECS counts none.
+fn failing(found: &ServiceDeployment) -> bool {
+    found.deployment_circuit_breaker().is_none_or(|breaker| {
+        breaker.failure_count() > 0 || matches!(breaker.status(), None | Some(&Monitor::Disabled))
+    })
+}
+
+impl EcsTarget {
+    /// How far a deployment has come; where tasks failed, with their reasons.
+    pub(super) async fn rollout(&self, id: &str) -> Result<Deployment, TargetError> {
+        if !is_arn(id) {
+            return Ok(survey::one(&self.aws, &self.spec).await?.end_of(id));
+        }
+        let found = described(&self.aws, &self.spec, id).await?;
+        let found = found.ok_or_else(|| TargetError::Gone { what: format!("{id} of {}", self.spec.object()) })?;
+        let mut deployment = deployment(&self.aws, &self.facts, &self.spec, &found).await?;
+        if failing(&found) || !matches!(deployment.motion, Motion::Moving { .. } | Motion::Succeeded) {
+            self.add_reasons(&mut deployment).await;
+        }
+        Ok(deployment)
+    }
+
+    /// What the tasks that failed say. A report must not fail because they cannot be read.
+    async fn add_reasons(&self, deployment: &mut Deployment) {
+        let Some(toward) = &deployment.toward else { return };
+        let failures = tasks::failures(&self.aws, &self.spec, toward.as_str()).await.unwrap_or_default().join("; ");
+        if failures.is_empty() {
+            return;
+        }
+        match &mut deployment.motion {
+            Motion::Moving { note, .. } => *note = Some(failures),
+            Motion::Failed { reason } | Motion::RolledBack { reason } => {
+                *reason = format!("{} ({failures})", reason.trim_end_matches('.'));
+            }
+            Motion::Returning { .. } | Motion::Succeeded | Motion::Cancelled { .. } => {}
+        }
+    }
+
+    /// The service deployment that is under way now, if one is.
+    pub(super) async fn active(&self, service: &Service) -> Result<Option<Deployment>, TargetError> {
+        let newest = newest(&self.aws, &self.facts, &self.spec, service).await?;
+        Ok(newest.filter(Deployment::is_active))
+    }
+
+    /// Turns a deployment that is under way back (StopServiceDeployment with ROLLBACK, which needs no circuit breaker).
+    /// `false`: ECS says that it cannot be.
+    pub(super) async fn turn_back(&self, id: &str) -> Result<bool, TargetError> {
+        if !is_arn(id) {
+            return Ok(false);
+        }
+        let call = self.aws.ecs(&self.spec.region).stop_service_deployment().service_deployment_arn(id);
+        let sent = call.stop_type(StopServiceDeploymentStopType::Rollback).send().await;
+        let Err(error) = sent else { return Ok(true) };
+        match classify("ecs:StopServiceDeployment", &self.spec.object(), error) {
+            // It has ended meanwhile, has nothing to return to, or is of a kind that cannot be stopped.
+            AwsError::NotFound { .. } => Ok(false),
+            AwsError::Other { code, .. } if CANNOT.contains(&code.as_str()) => Ok(false),
+            error => Err(error.into()),
+        }
+    }
+
+    /// Turns a deployment back, and waits until ECS says that it has ended.
+    pub(super) async fn turn_back_and_wait(&self, id: &str) -> Result<(), TargetError> {
+        if !self.turn_back(id).await? && self.rollout(id).await?.is_active() {
+            return Err(TargetError::Refused {
+                what: format!("ECS cannot stop {id} of {}", self.spec.object()),
+                hint: "imgctl rollback begins a deployment that takes its place".to_owned(),
+            });
+        }
+        while self.rollout(id).await?.is_active() {
+            tokio::time::sleep(STOPPING.min(self.spec.settings.poll_interval)).await;
+        }
+        Ok(())
+    }
+}
+
+/// How StopServiceDeployment refuses (API reference: its errors).
+const CANNOT: [&str; 4] =
+    ["ConflictException", "UnsupportedFeatureException", "InvalidParameterException", "ClientException"];
+
+/// A service deployment's id is an ARN; those of the service's own list are `ecs-svc/…`.
+fn is_arn(id: &str) -> bool {
+    id.starts_with("arn:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ecs::types::{Rollback, ServiceDeploymentCircuitBreaker};
+
+    fn ended(status: Status) -> aws_sdk_ecs::types::builders::ServiceDeploymentBuilder {
+        ServiceDeployment::builder().status(status).status_reason("so it is")
+    }
+
+    #[test]
+    fn every_status_is_read_as_what_it_means_for_the_image() {
+        let triggered = ServiceDeploymentCircuitBreaker::builder().status(Monitor::Triggered).build();
+        let stopped = motion(&ended(Status::Stopped).deployment_circuit_breaker(triggered).build());
+        assert_eq!(stopped, Motion::Failed { reason: "so it is".into() });
+        assert!(matches!(motion(&ended(Status::Stopped).build()), Motion::Cancelled { .. }), "by a person");
+        let back = ended(Status::RollbackSuccessful).rollback(Rollback::builder().reason("the breaker").build());
+        assert_eq!(motion(&back.build()), Motion::RolledBack { reason: "the breaker".into() });
+        assert!(matches!(motion(&ended(Status::RollbackFailed).build()), Motion::Failed { .. }));
+        assert_eq!(motion(&ended(Status::Successful).build()), Motion::Succeeded);
+        for (status, forth) in [("PENDING", true), ("ROLLBACK_REQUESTED", false), ("BAKING_SOMETHING_NEW", true)] {
+            let seen = motion(&ended(status.into()).build());
+            assert_eq!(matches!(seen, Motion::Moving { .. }), forth, "{status}");
+            assert_eq!(matches!(seen, Motion::Returning { .. }), !forth, "{status}");
+        }
+    }
+}

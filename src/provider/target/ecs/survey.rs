@@ -1,0 +1,166 @@
+//! Observing many services in few calls: 10 services and 100 tasks a call, each task definition once.
+
+use super::super::reference::Reference;
+use super::super::{Depth, TargetError};
+use super::definition::Definition;
+use super::revisions::{self, Facts, short};
+use super::service::Service;
+use super::{EcsSpec, rollout, tasks};
+use crate::model::{Accepts, ImageRef, Observed, Obstacle, SlotImage, SlotState, TargetId};
+use crate::provider::aws::{Aws, AwsError, classify};
+use futures_util::StreamExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// DescribeServices takes this many names.
+const SERVICES_A_CALL: usize = 10;
+/// How many task definitions are read side by side: ECS has no call for many.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Task definition by ARN, as far as it could be read.
+type Definitions = BTreeMap<String, Result<Arc<Definition>, TargetError>>;
+
+/// Observes the services of one cluster. All specs are of the same cluster and region.
+pub(super) async fn cluster(
+    aws: &Arc<Aws>,
+    facts: &Facts,
+    specs: &[&EcsSpec],
+    depth: Depth,
+) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
+    let Some(EcsSpec { region, settings, .. }) = specs.first() else { return BTreeMap::new() };
+    let read = async {
+        let services = services(aws, specs).await?;
+        let found: Vec<&Service> = services.values().collect();
+        let (definitions, running) = futures_util::future::join(
+            definitions(aws, facts, specs, &services),
+            tasks::running(aws, region, &settings.cluster, &found),
+        )
+        .await;
+        Ok::<_, AwsError>((services, definitions, running?))
+    };
+    let (services, definitions, running) = match read.await {
+        Ok(read) => read,
+        // One refused call leaves every service of the cluster unknown, and a cluster that is not there all of them gone.
+        Err(error) => {
+            let error = Arc::new(error);
+            return specs.iter().map(|spec| (spec.id.clone(), Err(unread(spec, &error)))).collect();
+        }
+    };
+    let observe = specs.iter().map(async |spec| {
+        let Some(service) = services.get(&spec.settings.service) else { return (spec.id.clone(), Err(spec.gone())) };
+        let tasks = running.get(&service.name).map(Vec::as_slice).unwrap_or_default();
+        let observed = observed(spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
+        let deployment = match depth {
+            Depth::Running => Ok(service.deployment()),
+            Depth::Deploying => rollout::newest(aws, facts, spec, service).await,
+        };
+        (spec.id.clone(), observed.and_then(|observed| Ok(Observed { deployment: deployment?, ..observed })))
+    });
+    futures_util::future::join_all(observe).await.into_iter().collect()
+}
+
+fn unread(spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
+    match error.code() {
+        Some("ClusterNotFoundException") => {
+            TargetError::Gone { what: format!("ECS cluster {} in {}", spec.settings.cluster, spec.region) }
+        }
+        _ => TargetError::Aws(Arc::clone(error)),
+    }
+}
+
+/// Name → service. One that is deleted stays visible as INACTIVE for a while, and is not there.
+async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Result<BTreeMap<String, Service>, AwsError> {
+    let names: BTreeSet<&str> = specs.iter().map(|spec| spec.settings.service.as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut services = BTreeMap::new();
+    for (chunk, spec) in names.chunks(SERVICES_A_CALL).zip(specs.iter().cycle()) {
+        let call = aws.ecs(&spec.region).describe_services().cluster(&spec.settings.cluster);
+        let call = call.set_services(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
+        let object = format!("{} of cluster {} in {}", chunk.join(", "), spec.settings.cluster, spec.region);
+        let answer = call.send().await.map_err(|error| classify("ecs:DescribeServices", &object, error))?;
+        let found = answer.services().iter().map(Service::new).filter(|service| service.status != "INACTIVE");
+        services.extend(found.map(|service| (service.name.clone(), service)));
+    }
+    Ok(services)
+}
+
+/// The service of one target, as it is now.
+pub(super) async fn one(aws: &Aws, spec: &EcsSpec) -> Result<Service, TargetError> {
+    let found = services(aws, &[spec]).await.map_err(|error| unread(spec, &Arc::new(error)))?;
+    found.into_values().next().ok_or_else(|| spec.gone())
+}
+
+/// A revision never changes: what this process has read before is not asked again.
+async fn definitions(
+    aws: &Aws,
+    facts: &Facts,
+    specs: &[&EcsSpec],
+    services: &BTreeMap<String, Service>,
+) -> Definitions {
+    let Some(EcsSpec { region, .. }) = specs.first() else { return Definitions::new() };
+    let wanted: BTreeSet<&String> = services.values().filter_map(|service| service.definition.as_ref()).collect();
+    let reads: Vec<_> = wanted
+        .into_iter()
+        .map(async |arn| match facts.get(region, arn) {
+            Some(known) => (arn.clone(), Ok(known)),
+            None => (arn.clone(), revisions::read(aws, facts, region, arn).await),
+        })
+        .collect();
+    futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await
+}
+
+fn observed(
+    spec: &EcsSpec,
+    service: &Service,
+    definitions: &Definitions,
+    running: BTreeMap<ImageRef, u32>,
+) -> Result<Observed, TargetError> {
+    let revision = service.definition.as_deref().unwrap_or("none");
+    let mut observed = Observed {
+        revision: revision.parse().map_err(|_| spec.gone())?,
+        slots: BTreeMap::new(),
+        running,
+        desired: service.desired,
+        deployment: None,
+        obstacles: service.obstacle().into_iter().collect(),
+        notes: service.notes(),
+    };
+    let Some(arn) = &service.definition else { return Ok(observed) };
+    let definition = match definitions.get(arn) {
+        Some(Ok(definition)) => definition,
+        Some(Err(error)) => return Err(error.clone()),
+        None => return Err(spec.gone()),
+    };
+    let container = &spec.settings.container;
+    match definition.image(container).map(|text| (text, Reference::read(text))) {
+        Some((text, Some(image))) => {
+            let accepts = Accepts::Oci { repository: image.repository.clone() };
+            let state = SlotState { image: slot_image(text, &image, &observed.running), accepts };
+            observed.slots.insert(container.clone(), state);
+        }
+        Some((text, None)) => observed.obstacles.push(Obstacle {
+            what: format!("has `{text}` as the image of container {container}, which is no image"),
+            fix: "register a task definition with an image of a repository".to_owned(),
+        }),
+        None => {
+            let names = definition.container_names().join(", ");
+            let what = format!("has no container {container} in {}; it has {names}", short(arn));
+            let fix = "mend `container` of this target in imgctl.toml".to_owned();
+            observed.obstacles.push(Obstacle { what, fix });
+        }
+    }
+    Ok(observed)
+}
+
+/// A tag leads where the tasks were led that run now: ECS resolves it once for each deployment, so all of them run one
+/// digest, or nothing is known.
+fn slot_image(text: &str, image: &Reference, running: &BTreeMap<ImageRef, u32>) -> SlotImage {
+    match image.pinned() {
+        Some(image) => SlotImage::Pinned { image },
+        None => {
+            let mut all = running.keys();
+            let now = all.next().filter(|_| all.next().is_none()).cloned();
+            SlotImage::Floating { through: text.to_owned(), now }
+        }
+    }
+}
