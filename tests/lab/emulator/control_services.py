@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from emulator.control_input import ACCOUNT, Body, ControlError, region_of, required
+from emulator.control_input import Body, ControlError, account_of, region_of, required
 from emulator.rollout import images
 from emulator.rollout.api import begin, run_at_once, scale
 from emulator.rollout.model import count, rollouts, wanted
@@ -17,7 +17,7 @@ CONTAINER = {"cpu": 64, "memory": 128, "essential": True}
 
 
 def _backend(body: Body) -> Any:
-    return ecs_backends[ACCOUNT][region_of(body)]
+    return ecs_backends[account_of(body)][region_of(body)]
 
 
 def _cluster(body: Body) -> Any:
@@ -107,7 +107,7 @@ def show_service(body: Body) -> Body:
     family = service.task_definition.rpartition("/")[2].rpartition(":")[0] if service.task_definition else ""
     revisions = _backend(body).task_definitions.get(family, {})
     return {
-        "name": service.name, "cluster": service.cluster_name, "region": service.region_name, "account": ACCOUNT,
+        "name": service.name, "cluster": service.cluster_name, "region": service.region_name, "account": account_of(body),
         "status": service.status, "task_definition": service.task_definition, "desired": int(service.desired_count),
         "running": len(running), "min_running": service.__dict__.get("lab_lowest"), "by_image": dict(by_image),
         "by_revision": dict(collections.Counter(task.revision.definition.arn.rpartition(":")[2] for task in running)),
