@@ -12,10 +12,12 @@ mod memory;
 mod verify;
 mod repair;
 mod transfer;
+mod fork;
 mod files;
 mod crash;
 
 pub use disk::{DiskStore, create, open};
+pub use fork::{Fork, Side};
 pub use memory::MemoryStore;
 pub use repair::Repaired;
 pub use transfer::{Imported, import};
@@ -86,8 +88,13 @@ pub enum StoreError {
     #[error("line {line} of the import is not the next entry: {why}")]
     NotAChain { line: u64, why: String },
     /// What was given for import is another history; nothing was changed.
-    #[error("the import is another history: entry {seq} differs from the ledger's")]
-    Fork { seq: Seq },
+    #[error("{fork}")]
+    Fork { fork: Box<Fork> },
+    /// What was given for import begins after the ledger's end; nothing was changed. `ends` is 0 where there is no ledger.
+    #[error("the import begins at entry {begins}, and the ledger in {} ends at entry {ends}: {} missing between them", dir.display(), missing(*ends, *begins))]
+    Gap { dir: PathBuf, ends: Seq, begins: Seq },
+    #[error("the ledger ends at entry {ends}: it has no entry {since} to go on from")]
+    Beyond { since: Seq, ends: Seq },
     #[error("cannot {doing} {}", path.display())]
     Io {
         doing: &'static str,
@@ -103,6 +110,11 @@ pub enum StoreError {
 
 fn place(offset: Option<u64>) -> String {
     offset.map(|offset| format!(", byte {offset}")).unwrap_or_default()
+}
+
+fn missing(ends: Seq, begins: Seq) -> String {
+    let (first, last) = (ends.next(), begins.0.saturating_sub(1));
+    if first.0 == last { format!("entry {first} is") } else { format!("entries {first} to {last} are") }
 }
 
 fn count(entries: usize) -> String {

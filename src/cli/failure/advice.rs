@@ -82,7 +82,20 @@ fn store(error: &StoreError) -> Vec<String> {
                 "bring all back from an export: imgctl --ledger {new} ledger import EXPORT, then put {new} in the place of {old}"
             )]
         }
-        StoreError::Fork { .. } | StoreError::NotAChain { .. } => vec!["nothing was changed".to_owned()],
+        StoreError::NotAChain { .. } => vec!["nothing was changed".to_owned()],
+        StoreError::Fork { fork } => {
+            let before = fork.seq.0.saturating_sub(1);
+            vec![
+                "nothing was changed; a ledger takes one history only".to_owned(),
+                format!("see what each side has: imgctl ledger export --since {before} FILE, here and there"),
+            ]
+        }
+        StoreError::Gap { ends, .. } => {
+            vec![format!("nothing was changed; where the import comes from: imgctl ledger export --since {ends} FILE")]
+        }
+        StoreError::Beyond { ends, .. } => vec![format!(
+            "imgctl ledger verify --against HEAD says whether entries were lost; --since {ends} is the last"
+        )],
         StoreError::Io { source, .. } => file(source).into_iter().collect(),
         StoreError::View(_) => vec!["imgctl ledger repair rebuilds the index from the journal".to_owned()],
         _ => Vec::new(),

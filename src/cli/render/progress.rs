@@ -6,6 +6,7 @@ use crate::model::{Deployment, Motion, Seq, Step, TargetId};
 use crate::plan::Plan;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -187,6 +188,33 @@ impl Counter {
     pub fn at(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
+    }
+}
+
+/// A file that is read while someone watches; what comes after its end has no measure.
+pub struct Watched<R> {
+    source: R,
+    counter: Counter,
+    then: &'static str,
+}
+
+impl<R: Read> Watched<R> {
+    /// `then` is what is being done once `length` bytes were read.
+    pub fn new(source: R, length: u64, screen: &Screen, then: &'static str) -> Self {
+        let counter = Counter::of(screen, "reading", Unit::Bytes);
+        counter.at(0, length);
+        Self { source, counter, then }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        match read {
+            0 => self.counter.say(self.then),
+            _ => self.counter.bar.inc(u64::try_from(read).unwrap_or(u64::MAX)),
+        }
+        Ok(read)
     }
 }
 

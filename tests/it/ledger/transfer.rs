@@ -3,7 +3,7 @@
 use super::history::{held, recorded};
 use super::{ana, at, create, dump_of, open, verify};
 use imgctl::model::{Head, Seq};
-use imgctl::store::{self, DiskStore, Imported, LedgerStore, StoreError};
+use imgctl::store::{self, DiskStore, Imported, LedgerStore, Side, StoreError};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -80,7 +80,12 @@ fn another_history_is_refused_at_its_first_other_entry() {
     let before = dump_of(&ours);
     for other in [theirs, exported(&longer)] {
         match import(&dir.path().join("ours"), &other) {
-            Err(StoreError::Fork { seq }) => assert_eq!(seq, Seq(6)),
+            Err(StoreError::Fork { fork }) => {
+                let who = |side: &Side| side.by.clone().unwrap().0;
+                assert_eq!((fork.seq, fork.or_before), (Seq(6), false));
+                assert_eq!((who(&fork.ours), who(&fork.theirs)), (ana().who, ana().who));
+                assert_ne!(fork.ours.hash, fork.theirs.hash);
+            }
             other => panic!("{:?}", other.map(|(_, imported)| imported)),
         }
         assert_eq!(dump_of(&ours), before);
@@ -115,7 +120,6 @@ fn what_is_no_chain_is_refused_before_anything_is_written() {
     let cases = [
         (String::new(), 1, "there is no entry"),
         ("hello\n".to_owned(), 1, "not an entry"),
-        (text(&lines[1..]), 1, "it is entry 2, not 1"),
         (text(&[lines[0], lines[1], lines[3]]), 3, "it is entry 4, not 3"),
         (text(&[lines[0], lines[1], lines[2], &changed]), 4, "does not match its own hash"),
         (text(&[lines[0], &lines[1][..40]]), 2, "not an entry"),
@@ -130,6 +134,107 @@ fn what_is_no_chain_is_refused_before_anything_is_written() {
         }
         assert!(!target.exists(), "{words}");
     }
+}
+
+fn since(store: &DiskStore, entry: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    store.export_since(Seq(entry), &mut out, &mut |_, _| ()).unwrap();
+    out
+}
+
+#[test]
+fn parts_make_the_same_ledger_as_the_whole() {
+    let dir = TempDir::new().unwrap();
+    let one = ledger(&dir.path().join("one"), 9, "end");
+    let (part, _) = import(&dir.path().join("other"), &since(&one, 0)).unwrap();
+    drop(part);
+    for number in 10..=700 {
+        let event = if number % 7 == 0 { recorded("web", number) } else { held("web/prod", "more") };
+        one.append(at(number), &ana(), &event).unwrap();
+    }
+    for (from, added, skipped) in [(9, 691, 0), (9, 0, 691), (300, 0, 400), (699, 0, 1)] {
+        let (other, imported) = import(&dir.path().join("other"), &since(&one, from)).unwrap();
+        assert_eq!((imported.added, imported.skipped, imported.head.seq), (added, skipped, Seq(700)), "{from}");
+        assert_eq!(dump_of(&other), dump_of(&one));
+        verify(&other);
+    }
+    one.append(at(701), &ana(), &held("web/prod", "last")).unwrap();
+    let (_, overlapping) = import(&dir.path().join("other"), &since(&one, 690)).unwrap();
+    assert_eq!((overlapping.added, overlapping.skipped), (1, 10), "a part may begin before the ledger's end");
+    assert!(since(&one, 701).is_empty());
+    let beyond = one.export_since(Seq(702), &mut Vec::new(), &mut |_, _| ());
+    assert!(matches!(beyond, Err(StoreError::Beyond { since: Seq(702), ends: Seq(701) })), "{beyond:?}");
+}
+
+#[test]
+fn a_part_after_a_gap_says_what_is_missing() {
+    let dir = TempDir::new().unwrap();
+    let one = ledger(&dir.path().join("one"), 9, "end");
+    drop(ledger(&dir.path().join("short"), 4, "common"));
+    for (name, from, words) in [
+        ("short", 5, "begins at entry 6, and the ledger in "),
+        ("short", 5, " ends at entry 4: entry 5 is missing between them"),
+        ("short", 7, " ends at entry 4: entries 5 to 7 are missing between them"),
+        ("nothing", 3, " ends at entry 0: entries 1 to 3 are missing between them"),
+    ] {
+        let target = dir.path().join(name);
+        match import(&target, &since(&one, from)) {
+            Err(error @ StoreError::Gap { .. }) => assert!(error.to_string().contains(words), "{error}"),
+            other => panic!("{words}: {:?}", other.map(|(_, imported)| imported)),
+        }
+        assert!(name == "short" || !target.exists());
+    }
+    let short = open(&dir.path().join("short"));
+    assert_eq!(short.view().unwrap().head().seq, Seq(4));
+    verify(&short);
+}
+
+#[test]
+fn a_part_of_another_history_shows_where_they_part() {
+    let dir = TempDir::new().unwrap();
+    let ours = ledger(&dir.path().join("ours"), 6, "ours");
+    let theirs = ledger(&dir.path().join("theirs"), 6, "theirs");
+    theirs.append(at(7), &ana(), &held("web/prod", "after")).unwrap();
+    let before = dump_of(&ours);
+    // The part begins before they part, at that entry, and after it.
+    for (from, seq, or_before) in [(3, 6, false), (5, 6, false), (6, 6, true)] {
+        match import(&dir.path().join("ours"), &since(&theirs, from)) {
+            Err(StoreError::Fork { fork }) => {
+                assert_eq!((fork.seq, fork.or_before, fork.theirs.by.is_none()), (Seq(seq), or_before, or_before));
+                let text = fork.to_string();
+                assert!(text.contains("(by ana@laptop, 2027-01-15T08:00:06Z)"), "{text}");
+            }
+            other => panic!("{from}: {:?}", other.map(|(_, imported)| imported)),
+        }
+        assert_eq!(dump_of(&ours), before);
+    }
+    let fresh = dir.path().join("fresh");
+    drop(store::create(&fresh, uuid::Uuid::from_u128(8), at(9), &ana()).unwrap());
+    let refused = import(&fresh, &since(&ours, 1));
+    assert!(matches!(refused, Err(StoreError::Fork { .. })), "a part is no ledger to take the place of another");
+}
+
+#[test]
+fn a_part_of_what_cannot_have_happened_is_refused_by_its_line() {
+    use imgctl::model::Entry;
+    let dir = TempDir::new().unwrap();
+    let ours = ledger(&dir.path().join("ours"), 3, "end");
+    ours.append(at(9), &ana(), &recorded("web", 1)).unwrap();
+    let mut head = ours.view().unwrap().head();
+    let mut text = String::new();
+    for event in [held("web/prod", "possible"), recorded("web", 2), recorded("web", 1)] {
+        let entry = Entry::seal(head.seq.next(), at(10), &ana(), &event, &head.hash).unwrap();
+        head = Head { seq: entry.seq, hash: entry.hash.clone() };
+        text.push_str(entry.line());
+        text.push('\n');
+    }
+    match import(&dir.path().join("ours"), text.as_bytes()) {
+        Err(StoreError::NotAChain { line: 3, why }) => assert!(why.contains("web@1.1 was recorded before"), "{why}"),
+        other => panic!("{:?}", other.map(|(_, imported)| imported)),
+    }
+    let ours = open(&dir.path().join("ours"));
+    assert_eq!(ours.view().unwrap().head().seq, Seq(4), "nothing of it was written");
+    verify(&ours);
 }
 
 #[test]
