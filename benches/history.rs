@@ -112,6 +112,7 @@ impl History {
         let step = Step {
             number: 1,
             target: format!("{channel}-{target}").parse().unwrap(),
+            wave: 1,
             slots,
             expect: "lt-0123456789abcdef0:7".parse().unwrap(),
             exact: None,

@@ -70,6 +70,8 @@ pub struct ChannelConfig {
     pub on_failure: OnFailure,
     /// `promote` and `rollback` refuse to begin without `--reason`.
     pub require_reason: bool,
+    /// How many targets move at the same time, within one wave.
+    pub parallel: Option<usize>,
 }
 
 /// What follows a rollout that failed.

@@ -187,6 +187,8 @@ fn spec_of(config: &ChannelConfig) -> ChannelSpec {
     ChannelSpec {
         targets: config.targets.iter().map(|target| target.id.clone()).collect(),
         stop_on_failure: config.on_failure == OnFailure::Stop,
+        waves: config.targets.iter().map(|target| (target.id.clone(), target.wave)).collect(),
+        parallel: config.parallel,
     }
 }
 

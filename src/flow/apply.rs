@@ -1,7 +1,7 @@
-//! Apply: carry out steps side by side, each with its precondition, each result written before the next is begun.
+//! Apply: carry out steps wave by wave, side by side within one, each with its precondition, each result written down.
 
 use super::follow::{self, End};
-use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport};
+use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport, WAITS};
 use super::{Ctx, FlowError, StepNews};
 use crate::model::{Event, ImageRef, Lookup, Outcome, Rollout, Seq, Step};
 use crate::plan::resume::Left;
@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many targets move at the same time.
-const SIDE_BY_SIDE: usize = 8;
+/// How many targets move at the same time, where the config does not say.
+pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// What is to be carried out.
 pub(super) struct Work<'a> {
@@ -27,11 +27,25 @@ pub(super) struct Work<'a> {
 /// Carries out the work. After the first failure no further step is begun; those under way are seen to their end.
 pub(super) async fn apply(ctx: &Ctx<'_>, work: Work<'_>) -> Result<Vec<StepReport>, FlowError> {
     let token = token(ctx)?;
+    let parallel = ctx.channels.get(&work.rollout.channel).and_then(|spec| spec.parallel).unwrap_or(SIDE_BY_SIDE);
     let failed = AtomicBool::new(work.failed);
     let run = Run { ctx, rollout: work.rollout, token, again: work.again, wait: work.wait, failed: &failed };
-    let steps = futures_util::stream::iter(work.lefts).map(|left| run.one(left));
-    let reports: Vec<Result<StepReport, FlowError>> = steps.buffered(SIDE_BY_SIDE).collect().await;
-    reports.into_iter().collect()
+    let mut waves: BTreeMap<u32, Vec<Left>> = BTreeMap::new();
+    for left in work.lefts {
+        waves.entry(left.step().wave).or_default().push(left);
+    }
+    let mut reports = Vec::new();
+    for lefts in waves.into_values() {
+        // What is still under way, or was not waited for, has not shown that it is good enough for the next wave.
+        if reports.iter().any(|report: &StepReport| matches!(&report.end, StepEnd::Left { why } if why != NOT_BEGUN)) {
+            reports.extend(lefts.iter().map(|left| run.waits(left.step())));
+            continue;
+        }
+        let steps = futures_util::stream::iter(lefts).map(|left| run.one(left));
+        let wave: Vec<Result<StepReport, FlowError>> = steps.buffered(parallel).collect().await;
+        reports.extend(wave.into_iter().collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(reports)
 }
 
 /// The part of an order's token that tells this ledger from every other.
@@ -54,12 +68,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// A step of a wave whose turn has not come.
+    fn waits(&self, step: &Step) -> StepReport {
+        self.ctx.watch.step(step, StepNews::Left(WAITS));
+        StepReport { target: step.target.clone(), step: step.clone(), end: StepEnd::Left { why: WAITS.to_owned() } }
+    }
+
     async fn one(&self, left: Left) -> Result<StepReport, FlowError> {
-        let step = match &left {
-            Left::Confirm(step) | Left::Deploy(step) => step,
-            Left::Follow { step, .. } | Left::Unseen { step, .. } => step,
-        }
-        .clone();
+        let step = left.step().clone();
         let end = self.end_of(&step, left).await?;
         match &end {
             StepEnd::Succeeded => self.ctx.watch.step(&step, StepNews::Succeeded),

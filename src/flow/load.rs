@@ -22,7 +22,7 @@ pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) ->
             Some(answer) => sight(answer),
             None => unasked("no provider knows it"),
         };
-        snapshot.targets.insert(id.clone(), TargetView { recorded: held.remove(id), sight });
+        snapshot.targets.insert(id.clone(), TargetView { wave: spec.wave(id), recorded: held.remove(id), sight });
     }
     let wanted = addresses(&snapshot);
     if !wanted.is_empty() {

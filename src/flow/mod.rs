@@ -23,7 +23,7 @@ pub use drift::{drift, read_code};
 pub use exact::recorded_revisions;
 pub use load::load;
 pub use resume::resume;
-pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, plan, remains, run};
+pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, WAITS, plan, remains, run};
 pub use stats::tally;
 
 use crate::iac::IacError;
@@ -44,6 +44,16 @@ pub struct ChannelSpec {
     pub targets: BTreeSet<TargetId>,
     /// Leave what a failed rollout moved as it is, instead of bringing it back.
     pub stop_on_failure: bool,
+    /// Targets that move after others: each with its wave. Those that are not named are of the first.
+    pub waves: BTreeMap<TargetId, u32>,
+    /// How many targets move at the same time; `None`: as is usual.
+    pub parallel: Option<usize>,
+}
+
+impl ChannelSpec {
+    fn wave(&self, target: &TargetId) -> u32 {
+        self.waves.get(target).copied().unwrap_or(1)
+    }
 }
 
 /// Everything a flow works with.

@@ -2,14 +2,15 @@
 
 use super::apply::{Work, apply, ended};
 use super::exact::note_differences;
-use super::load::load;
+use super::load::{load, running};
 use super::preflight::preflight;
 use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
 use crate::plan::resume::Left;
 use crate::plan::rollback::Back;
-use crate::plan::{self, BlockerKind, Plan};
+use crate::plan::{self, BlockerKind, Plan, Sight};
 use crate::store::StoreError;
+use std::collections::BTreeMap;
 
 /// What the person (or the pipeline) wants.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub struct Ending {
     pub reports: Vec<StepReport>,
     /// The rollback that imgctl began because this rollout failed.
     pub returned: Option<Box<Ending>>,
+    /// After a failure: what every target of the channel runs now, as far as it could be seen.
+    pub runs: BTreeMap<TargetId, Sight>,
 }
 
 /// How often a plan is made anew because the ledger moved under it.
@@ -99,7 +102,14 @@ pub async fn run(
             return Err(FlowError::Blocked(Box::new(plan)));
         }
         if plan.is_noop() {
-            return Ok(Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None });
+            return Ok(Ending {
+                plan,
+                rollout: None,
+                outcome: None,
+                reports: Vec::new(),
+                returned: None,
+                runs: BTreeMap::new(),
+            });
         }
         match claim(ctx, &plan, reason)? {
             Some(rollout) => return carry_out(ctx, plan, rollout, wait).await,
@@ -134,7 +144,7 @@ fn claim(ctx: &Ctx<'_>, plan: &Plan, reason: Option<&str>) -> Result<Option<Roll
         cause: plan.cause.clone(),
         reason: reason.map(str::to_owned),
         steps: plan.steps.clone(),
-        states: std::collections::BTreeMap::new(),
+        states: BTreeMap::new(),
         outcome: None,
     }))
 }
@@ -170,14 +180,24 @@ pub(super) fn reports_so_far(rollout: &Rollout) -> Vec<StepReport> {
     ended.collect()
 }
 
-/// Writes how the rollout ended, and brings back what a failed promotion moved.
+/// Writes how the rollout ended, brings back what a failed promotion moved, and looks what every target runs then.
 pub(super) async fn finish(
     ctx: &Ctx<'_>,
     plan: Plan,
     rollout: &Rollout,
     reports: Vec<StepReport>,
 ) -> Result<Ending, FlowError> {
-    let mut ending = Ending { plan, rollout: Some(rollout.id), outcome: None, reports, returned: None };
+    let mut ending = close(ctx, plan, rollout, reports).await?;
+    if any_failed(&ending.reports) {
+        let targets = ctx.channel(&rollout.channel).map(|spec| spec.targets.clone()).unwrap_or_default();
+        ending.runs = running(ctx, &targets).await;
+    }
+    Ok(ending)
+}
+
+async fn close(ctx: &Ctx<'_>, plan: Plan, rollout: &Rollout, reports: Vec<StepReport>) -> Result<Ending, FlowError> {
+    let mut ending =
+        Ending { plan, rollout: Some(rollout.id), outcome: None, reports, returned: None, runs: BTreeMap::new() };
     // Rolled back or given up by another process meanwhile: how this one sees it changes nothing any more.
     ending.outcome = ended(ctx, rollout.id)?;
     if ending.outcome.is_some() || (under_way(&ending.reports) && !any_failed(&ending.reports)) {
@@ -231,7 +251,7 @@ pub fn remains(reports: &[StepReport]) -> Remains {
     let worst = reports.iter().map(|report| match &report.end {
         StepEnd::Failed { remains: Remains::Returned, .. } => 1,
         StepEnd::Failed { remains: Remains::Untouched, .. } => 0,
-        StepEnd::Left { why } if why == NOT_BEGUN => 0,
+        StepEnd::Left { why } if why == NOT_BEGUN || why == WAITS => 0,
         StepEnd::Failed { .. } | StepEnd::Left { .. } | StepEnd::Succeeded => 2,
     });
     match worst.max() {
@@ -243,6 +263,9 @@ pub fn remains(reports: &[StepReport]) -> Remains {
 
 /// What is said of a step that was ordered, and left to itself because that was asked for.
 pub const NOT_WAITED_FOR: &str = "ordered, and not waited for";
+
+/// What is said of a step whose wave has not come, because one before it has not ended.
+pub const WAITS: &str = "not begun: a wave before it has not ended";
 
 /// What is said of a step that was never begun because another one failed.
 pub(super) const NOT_BEGUN: &str = "not begun: another target failed before it";

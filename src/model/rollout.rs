@@ -37,6 +37,9 @@ pub struct Step {
     /// Counted from 1 within the rollout.
     pub number: u32,
     pub target: TargetId,
+    /// Counted from 1: begun when every step of the waves before it has succeeded.
+    #[serde(default = "first_wave", skip_serializing_if = "is_first_wave")]
+    pub wave: u32,
     /// Every slot of the target with what it must hold afterwards.
     pub slots: BTreeMap<SlotName, SlotChange>,
     /// Refused when the target is no longer at this revision.
@@ -50,6 +53,15 @@ pub struct Step {
     /// What else the step does, for the person who reads the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+fn first_wave() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks with a reference
+fn is_first_wave(wave: &u32) -> bool {
+    *wave == first_wave()
 }
 
 impl Step {

@@ -54,6 +54,8 @@ pub struct Snapshot {
 /// One target of the channel, as recorded and as seen.
 #[derive(Debug, Clone)]
 pub struct TargetView {
+    /// When it moves, among the targets of its channel: counted from 1.
+    pub wave: u32,
     pub recorded: Option<RecordedTarget>,
     pub sight: Sight,
 }

@@ -1,8 +1,8 @@
 //! Promote: put this image on every target of this channel.
 
 use super::slots::{Need, need, step};
-use super::{Blocker, BlockerKind, Plan, Sight, Snapshot};
-use crate::model::{Cause, ImageKey, StepState};
+use super::{Blocker, BlockerKind, Plan, Sight, Snapshot, TargetView};
+use crate::model::{Cause, ImageKey, StepState, TargetId};
 
 /// The plan that brings every target of the channel to `image`.
 pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
@@ -69,23 +69,29 @@ fn forbidden(snapshot: &Snapshot, image: &ImageKey, current: bool) -> Vec<Blocke
     blockers
 }
 
-/// A step for every target that is not there, and for every one that is there and not recorded so.
+/// A step for every target that is not there, and for every one that is there and not recorded so; wave by wave.
 pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
     let Some(image) = snapshot.images.get(key) else { return };
-    for (id, view) in &snapshot.targets {
+    let mut targets: Vec<(&TargetId, &TargetView)> = snapshot.targets.iter().collect();
+    if matches!(plan.cause, Cause::Promote) {
+        targets.sort_by_key(|(_, view)| view.wave);
+    }
+    for (id, view) in targets {
         let number = plan.steps.len() + 1;
         match need(snapshot, id, view, image) {
             Need::Blocked { blockers, wanted } => {
                 plan.blockers.extend(blockers);
-                plan.barred.extend(step(number, id, view, wanted, Vec::new()).filter(|step| !step.slots.is_empty()));
+                plan.barred.extend(
+                    step(&plan.cause, number, id, view, wanted, Vec::new()).filter(|step| !step.slots.is_empty()),
+                );
             }
             Need::Settled { unrecorded: false, .. } => plan.settled.push(id.clone()),
             Need::Settled { unrecorded: true, wanted } => {
                 let notes = vec!["runs it already: only recorded".to_owned()];
                 plan.settled.push(id.clone());
-                plan.steps.extend(step(number, id, view, wanted, notes));
+                plan.steps.extend(step(&plan.cause, number, id, view, wanted, notes));
             }
-            Need::Step { wanted, notes } => plan.steps.extend(step(number, id, view, wanted, notes)),
+            Need::Step { wanted, notes } => plan.steps.extend(step(&plan.cause, number, id, view, wanted, notes)),
         }
     }
 }
@@ -106,6 +112,17 @@ mod tests {
             "web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1; target b: ami-2 recorded web@2",
         );
         check(&plan(&world, "web@2"), "~ a  ami-00000001 → ami-00000002\n= b");
+    }
+
+    #[test]
+    fn steps_are_numbered_wave_by_wave() {
+        let world = World::parse(
+            "web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1 wave 2; target b: ami-1; target c: ami-1 wave 2",
+        );
+        let steps = plan(&world, "web@2").steps;
+        let order: Vec<(u32, &str, u32)> =
+            steps.iter().map(|step| (step.number, step.target.as_str(), step.wave)).collect();
+        assert_eq!(order, [(1, "b", 1), (2, "a", 2), (3, "c", 2)]);
     }
 
     #[test]

@@ -17,6 +17,15 @@ pub enum Left {
     Unseen { step: Step, why: String },
 }
 
+impl Left {
+    pub fn step(&self) -> &Step {
+        match self {
+            Self::Confirm(step) | Self::Deploy(step) => step,
+            Self::Follow { step, .. } | Self::Unseen { step, .. } => step,
+        }
+    }
+}
+
 /// What is left to do, in the order of the steps. Empty: only the end is missing.
 pub fn resume(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Left> {
     let pending = rollout

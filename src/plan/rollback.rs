@@ -302,6 +302,13 @@ mod tests {
     }
 
     #[test]
+    fn the_way_back_has_no_waves() {
+        let waves = "target a: ami-3 recorded web@3 wave 2; target b: ami-3 recorded web@3";
+        let plan = plan(&format!("{THREE} {waves}"), &Back::default());
+        assert!(plan.steps.len() == 2 && plan.steps.iter().all(|step| step.wave == 1), "{:?}", plan.steps);
+    }
+
+    #[test]
     fn nothing_underneath_is_said() {
         check(
             &plan("web@1 = ami-1; current web@1; target a: ami-1", &Back::default()),

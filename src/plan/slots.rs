@@ -2,7 +2,7 @@
 
 use super::{Blocker, BlockerKind, Fitness, Sight, Snapshot, TargetView};
 use crate::model::{
-    Accepts, Artifact, Image, ImageRef, Observed, SlotChange, SlotImage, SlotName, SlotState, Step, TargetId,
+    Accepts, Artifact, Cause, Image, ImageRef, Observed, SlotChange, SlotImage, SlotName, SlotState, Step, TargetId,
 };
 use std::collections::BTreeMap;
 
@@ -163,8 +163,9 @@ fn notes(observed: &Observed) -> Vec<String> {
     notes
 }
 
-/// A step of the plan for one target.
+/// A step of the plan for one target. A rollback goes everywhere at once: waves are for what is not trusted yet.
 pub(super) fn step(
+    cause: &Cause,
     number: usize,
     id: &TargetId,
     view: &TargetView,
@@ -175,6 +176,7 @@ pub(super) fn step(
     Some(Step {
         number: u32::try_from(number).ok()?,
         target: id.clone(),
+        wave: if matches!(cause, Cause::Promote) { view.wave } else { 1 },
         slots,
         expect: observed.revision.clone(),
         exact: None,

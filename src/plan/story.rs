@@ -102,6 +102,7 @@ impl Story {
         let step = Step {
             number: 1,
             target: "a".parse().unwrap(),
+            wave: 1,
             slots: BTreeMap::new(),
             expect: "lt-a:1".parse().unwrap(),
             exact: None,

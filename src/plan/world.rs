@@ -141,7 +141,8 @@ impl World {
                 at: self.snapshot.now,
             }
         });
-        self.snapshot.targets.insert(id.parse().unwrap(), TargetView { recorded, sight });
+        let wave = after("wave").map_or(1, |wave| wave.parse().unwrap());
+        self.snapshot.targets.insert(id.parse().unwrap(), TargetView { wave, recorded, sight });
     }
 
     /// An open rollout has a step for every target, started where the text says so.
@@ -155,6 +156,7 @@ impl World {
             open.steps.push(Step {
                 number,
                 target: id.clone(),
+                wave: 1,
                 slots,
                 expect,
                 exact: None,

@@ -11,3 +11,4 @@ mod scenarios;
 mod sources;
 mod support;
 mod terraform;
+mod waves;

@@ -6,9 +6,10 @@ use crate::cli::screen::Screen;
 use crate::cli::setup::{Cloud, Setup};
 use crate::flow::{self, Ending, Intent, StepEnd};
 use crate::model::{Cause, Channel, ImageKey, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sight};
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How a rollout is asked for.
 #[derive(Debug, Args)]
@@ -43,7 +44,10 @@ pub async fn go(setup: &Setup, cloud: &Cloud, intent: &Intent, how: &How) -> Res
         screen.print(&render(&plan, screen.out))?;
     }
     if plan.is_noop() {
-        return told(screen, &Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None });
+        return told(
+            screen,
+            &Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None, runs: BTreeMap::new() },
+        );
     }
     agree(screen, how.yes)?;
     let ending = flow::run(&ctx, intent, plan, how.reason.as_deref(), !how.no_wait).await?;
@@ -84,7 +88,7 @@ fn agree(screen: &Screen, yes: bool) -> Result<(), Failure> {
 
 /// How it ended, and with which exit code.
 pub fn told(screen: &Screen, ending: &Ending) -> Result<Exit, Failure> {
-    screen.show("rollout/1", document(ending), || text(ending))?;
+    screen.show("rollout/1", document(ending), || text(ending) + &runs(ending))?;
     for hint in hints(ending) {
         screen.hint(&hint);
     }
@@ -103,7 +107,7 @@ fn exit(ending: &Ending) -> Exit {
 fn only_ordered(ending: &Ending) -> bool {
     ending.reports.iter().all(|report| match &report.end {
         StepEnd::Succeeded => true,
-        StepEnd::Left { why } => why == flow::NOT_WAITED_FOR,
+        StepEnd::Left { why } => why == flow::NOT_WAITED_FOR || why == flow::WAITS,
         StepEnd::Failed { .. } => false,
     })
 }
@@ -134,6 +138,22 @@ fn text(ending: &Ending) -> String {
     lines
 }
 
+/// Target by target what runs now, where one of several failed.
+fn runs(ending: &Ending) -> String {
+    let lines = ending.runs.iter().filter(|_| ending.runs.len() > 1).map(|(target, sight)| {
+        let runs = match sight {
+            Sight::Seen(observed) if observed.running.is_empty() => "nothing".to_owned(),
+            Sight::Seen(observed) => {
+                let counts = observed.running.iter().map(|(image, count)| format!("{count} × {}", image.short()));
+                counts.collect::<Vec<_>>().join(", ")
+            }
+            Sight::Gone { why } | Sight::Unreachable { why, .. } => format!("unknown: {why}"),
+        };
+        format!("  {target} runs {runs}\n")
+    });
+    lines.collect()
+}
+
 fn hints(ending: &Ending) -> Vec<String> {
     let channel = &ending.plan.channel;
     match (&ending.outcome, ending.rollout, &ending.returned) {
@@ -160,6 +180,14 @@ pub fn brings_back(channel: &Channel, cause: &Cause, from: Option<&ImageKey>) ->
     }
 }
 
+/// `null`: it could not be seen.
+fn running(sight: &Sight) -> Value {
+    match sight {
+        Sight::Seen(observed) => json!(observed.running),
+        Sight::Gone { .. } | Sight::Unreachable { .. } => Value::Null,
+    }
+}
+
 fn document(ending: &Ending) -> Value {
     let report = |report: &flow::StepReport| match &report.end {
         StepEnd::Succeeded => json!({ "target": report.target, "status": "succeeded" }),
@@ -171,6 +199,7 @@ fn document(ending: &Ending) -> Value {
         "rollout": ending.rollout,
         "outcome": ending.outcome,
         "targets": ending.reports.iter().map(report).collect::<Vec<_>>(),
+        "runs": ending.runs.iter().map(|(target, sight)| (target.to_string(), running(sight))).collect::<BTreeMap<_, _>>(),
         "returned": ending.returned.as_ref().map(|returned| document(returned)),
     })
 }

@@ -161,9 +161,16 @@ fn read_channel(
     let iac = section.sections("iac").into_iter().filter_map(|iac| read_iac(iac, place)).collect();
     let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
     let require_reason = section.flag("require_reason").unwrap_or_default();
+    let parallel = section.number("parallel", 1..=100).and_then(|parallel| usize::try_from(parallel.into_inner()).ok());
     section.not_yet(&["after", "soak", "keep", "pointers", "gates", "freeze", "approvals"]);
     section.finish();
-    ChannelConfig { targets, iac, on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(), require_reason }
+    ChannelConfig {
+        targets,
+        iac,
+        on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(),
+        require_reason,
+        parallel,
+    }
 }
 
 fn read_target(
@@ -184,11 +191,12 @@ fn read_target(
     let words: Vec<(&str, &str)> = KINDS.iter().map(|(word, _)| (*word, *word)).collect();
     let reader = section.choice("kind", KINDS)?.into_inner();
     let access = section.choice("kind", &words).map(|kind| spec::read_access(&section, kind.get_ref()));
+    let wave = section.number("wave", 1..=1000).and_then(|wave| u32::try_from(wave.into_inner()).ok()).unwrap_or(1);
     let settings = reader(&section);
     section.finish();
     let settings = settings?.relative_to(place.directory);
     let (id, channel, access) = (id?.into_inner(), channel.clone(), access.unwrap_or_default());
-    Some(TargetSpec { id, channel, region, access, settings })
+    Some(TargetSpec { id, channel, wave, region, access, settings })
 }
 
 fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {

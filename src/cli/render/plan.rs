@@ -7,8 +7,13 @@ use crate::plan::Plan;
 /// The whole plan.
 pub fn render(plan: &Plan, paint: Palette) -> String {
     let mut text = format!("{}\n", paint.strong(&title(plan)));
+    let mut wave = 1;
     for step in &plan.steps {
         text.push('\n');
+        if step.wave != wave {
+            wave = step.wave;
+            text.push_str(&format!("  wave {wave}, when those before it are done\n\n"));
+        }
         push_step(&mut text, step, plan.settled.contains(&step.target), paint);
     }
     let there: Vec<_> = plan.settled.iter().filter(|id| !plan.steps.iter().any(|step| step.target == **id)).collect();
@@ -100,6 +105,7 @@ mod tests {
         let step = Step {
             number: 1,
             target: "web-asg".parse().unwrap(),
+            wave: 1,
             slots: BTreeMap::from([("template".parse().unwrap(), change)]),
             expect: "lt-0abc:7".parse().unwrap(),
             exact: None,

@@ -21,6 +21,8 @@ pub struct TargetSpec {
     /// Unique in the whole config.
     pub id: TargetId,
     pub channel: Channel,
+    /// When it moves, among the targets of its channel: counted from 1.
+    pub wave: u32,
     /// The target's own region, else the configured one. `None`: whatever the SDK's own chain says.
     pub region: Option<Region>,
     /// With which credentials AWS is asked about it.

@@ -79,6 +79,7 @@ impl Stage {
         Step {
             number: 1,
             target: self.name.parse().unwrap(),
+            wave: 1,
             slots: slots.map(|(n, slot)| (n.clone(), SlotChange { from: None, to: to(&slot.accepts) })).collect(),
             expect: observed.revision,
             exact: None,

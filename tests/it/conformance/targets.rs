@@ -56,6 +56,7 @@ impl Stage {
         Step {
             number: 1,
             target: self.id(),
+            wave: 1,
             slots: observed
                 .slots
                 .keys()

@@ -101,6 +101,7 @@ fn started(dice: &mut Dice, look: Lookup<'_>, channel: Channel, image: ImageKey)
     let steps = (1..=u32::try_from(dice.roll(3)).unwrap()).map(|number| Step {
         number,
         target: format!("{name}-{number}").parse().unwrap(),
+        wave: 1,
         slots: BTreeMap::new(),
         expect: format!("lt-0abc:{number}").parse().unwrap(),
         exact: None,

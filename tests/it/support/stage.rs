@@ -87,7 +87,7 @@ impl Stage {
         let targets = specs.iter().map(|spec| spec.id.clone()).collect();
         let channel: Channel = format!("{name}/prod").parse().unwrap();
         let fleet = AsgFleet::new(specs, &Arc::new(super::aws(lab()).await));
-        let channels = [(channel, ChannelSpec { targets, stop_on_failure: false })].into();
+        let channels = [(channel, ChannelSpec { targets, ..ChannelSpec::default() })].into();
         Self { groups, amis, store, actor, channels, fleet, notes: Notes::default(), stop: CancellationToken::new() }
     }
 
