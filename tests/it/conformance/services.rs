@@ -45,6 +45,7 @@ impl Stage {
         Step {
             number: 1,
             target: self.id(),
+            wave: 1,
             slots: [("app".parse().unwrap(), SlotChange { from: None, to })].into(),
             expect: observed.revision,
             exact: None,
