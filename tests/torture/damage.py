@@ -131,7 +131,7 @@ class Trialled:
         if not verified.ok:
             return
         self.look(verified)
-        if self.kind in ("journal", "segments") and self.spoilt and not told(verified):
+        if self.kind in ("journal", "segments") and self.spoilt and not verified.warned:
             self.journal_is_whole()
 
     def look(self, verified: Answer) -> None:
@@ -170,10 +170,6 @@ class Trialled:
             answer = self.case.ask(self.imgctl, *words)
             if answer.out != self.right[words]:
                 self.case.happened("silent", f"another answer after the repair: {answer}\n{answer.out[:2000]}")
-
-
-def told(answer: Answer) -> bool:
-    return "warning:" in answer.err
 
 
 def ledger(yard: Yard, case: Case) -> Known:

@@ -50,6 +50,12 @@ class Answer:
         return self.code in (1, 3, 5) and ("error:" in self.err or '"imgctl.error/1"' in self.out)
 
     @property
+    def warned(self) -> bool:
+        """The ledger mended something; that a layout names no registry is another matter."""
+        warnings = [line for line in self.err.splitlines() if line.startswith("warning:")]
+        return any("names no registry" not in line for line in warnings)
+
+    @property
     def entry(self) -> int | None:
         """The entry it says it wrote, or the head it says it made."""
         found = ENTRY.search(self.out) or HEAD.search(self.out)

@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, metavar="N", help="so many trials of each kind")
     parser.add_argument("--only", type=int, metavar="N", help="only the trial with this number, to see it again")
     parser.add_argument("--short", action="store_true", help="a minute of one core instead of a quarter of an hour")
+    parser.add_argument("--said", action="store_true", help="show in which words it was refused or mended")
     parser.add_argument("--list", action="store_true", help="name the kinds and end")
     options = parser.parse_args()
     # A test that runs with every change must not fail today for what was drawn today.
@@ -81,6 +82,8 @@ def run(yard: Yard, wanted: list[int], options: argparse.Namespace) -> dict[str,
                 progress(f"{kind.name}: {done} of {len(jobs)}")
             progress("")
             print(said(kind, tally, time.monotonic() - began), flush=True)
+            if options.said:
+                print("\n".join(f"    {times:>5}  {words}" for words, times in sorted(tally.said.items())), flush=True)
     return tallies
 
 

@@ -1,6 +1,7 @@
 """What a run comes to: one tally for each kind of fault, as a table for people and as JSON."""
 
 import json
+import re
 import shutil
 import textwrap
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 # The rule was broken if any of these happened.
 BAD = ("lost", "silent", "panics", "hangs")
+MOST_SAID = 12
 COUNTED = ("trials", *BAD, "refused", "repaired")
 
 
@@ -29,6 +31,8 @@ class Tally:
     repaired: int = 0
     # What this kind alone counts: kills that came in time, power cuts, calls that failed.
     hits: int = 0
+    # How often it was refused or mended in which words, without names and numbers.
+    said: dict[str, int] = field(default_factory=dict)
     skipped: str = ""
     failures: list[str] = field(default_factory=list)
 
@@ -36,11 +40,20 @@ class Tally:
         for name in (*COUNTED, "hits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
+        for words, times in other.said.items():
+            self.said[words] = self.said.get(words, 0) + times
         self.skipped = self.skipped or other.skipped
 
     @property
     def bad(self) -> int:
         return sum(getattr(self, name) for name in BAD)
+
+
+def plain(text: str) -> str:
+    """The first thing a command complains of, without what differs from trial to trial."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    loud = [line for line in lines if line.startswith(("error:", "warning:"))] or lines or [""]
+    return re.sub(r"\d+", "N", re.sub(r"sha256:\w+|/[\w./@+-]+", "…", loud[0]))[:200]
 
 
 def write(file: Path, tallies: dict[str, Tally], facts: dict[str, Any]) -> None:
@@ -49,6 +62,8 @@ def write(file: Path, tallies: dict[str, Tally], facts: dict[str, Any]) -> None:
     for tally in tallies.values():
         total.add(tally)
     counts = {name: getattr(total, name) for name in COUNTED}
+    for tally in tallies.values():
+        tally.said = dict(sorted(tally.said.items(), key=lambda pair: -pair[1])[:MOST_SAID])
     document = {**facts, "kinds": {kind: asdict(tally) for kind, tally in tallies.items()}, "total": counts}
     file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from history import broken
 from ledger import Answer, Imgctl
-from report import BAD, Tally
+from report import BAD, Tally, plain
 
 CHANNEL = "web/prod"
 # How much of a failed trial is shown at once; all of it is kept in told.txt.
@@ -31,6 +32,7 @@ class Case:
     imgctl: Imgctl
     told: list[str] = field(default_factory=list)
     found: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     # Shared with every copy of this case.
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -40,6 +42,8 @@ class Case:
     def happened(self, what: str, why: str) -> None:
         """`what` is a counter of the tally; the first reason is kept."""
         self.found.setdefault(what, why)
+        if what in ("refused", "repaired"):
+            self.said.append(plain(why))
         if what in BAD:
             self.told.append(f"{what.upper()}: {why}")
 
@@ -56,10 +60,10 @@ class Case:
         elif answer.panicked:
             self.happened("panics", str(answer))
         elif answer.refused:
-            self.happened("refused", str(answer))
+            self.happened("refused", answer.err or answer.out)
         elif not answer.ok and not answer.killed:
             self.happened("silent", f"neither done nor a clear error: {answer}")
-        if answer.ok and "warning:" in answer.err:
+        if answer.ok and answer.warned:
             self.happened("repaired", answer.err)
 
     def reason(self) -> str:
@@ -71,7 +75,9 @@ class Case:
         tally = Tally(trials=trials, hits=hits)
         for what in self.found:
             setattr(tally, what, 1)
+        tally.said = dict(Counter(self.said))
         self.found.clear()
+        self.said.clear()
         if tally.bad:
             last = "\n".join(f"    {line[:500]}" for line in self.told[-SHOWN:])
             tally.failures.append(f"{self.kind} trial {self.number}:\n{last}")
