@@ -31,7 +31,7 @@ pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Re
     for channel in &named {
         homes.extend(ctx.channel(channel)?.targets.iter().map(|id| (id.clone(), channel.clone())));
     }
-    let sights = running(ctx, &homes.keys().cloned().collect()).await;
+    let sights = running(ctx, &homes.keys().cloned().collect()).await?;
     let dangling = dangling(ctx, &sights).await;
     let mut witnesses = Vec::new();
     for (id, channel) in homes {

@@ -1,6 +1,7 @@
 //! Follow: wait until a platform's deployment has ended, then believe only what really runs, twice in a row.
 
 use super::apply::{chain, running};
+use super::known::recognise;
 use super::run::Remains;
 use super::{Ctx, StepNews};
 use crate::model::{ImageRef, Motion, Observed, Revision, Step};
@@ -97,7 +98,7 @@ async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion
                 () = ctx.stop.cancelled() => return End::Left { why: "interrupted while it was verified".to_owned() },
             }
         }
-        last = target.observe().await;
+        last = observe(ctx, target, step).await;
         right = if last.as_ref().is_ok_and(|seen| is_settled(seen, &step.slots)) { right + 1 } else { 0 };
         if right == IN_A_ROW {
             break;
@@ -112,6 +113,13 @@ async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion
         Ok(seen) => unsettled(&seen, step, motion),
         Err(error) => End::Left { why: chain(&error) },
     }
+}
+
+/// What is there, with the ledger's own addresses; where the ledger cannot be read, as it was told.
+async fn observe(ctx: &Ctx<'_>, target: &dyn Target, step: &Step) -> Result<Observed, TargetError> {
+    let mut seen = [(step.target.clone(), target.observe().await)].into();
+    drop(recognise(ctx, &mut seen));
+    seen.remove(&step.target).unwrap_or_else(|| Err(TargetError::Gone { what: step.target.to_string() }))
 }
 
 fn unsettled(seen: &Observed, step: &Step, motion: &Motion) -> End {

@@ -1,5 +1,6 @@
 //! Load: everything a plan may look at, in one snapshot. A failed read is a value, not an error.
 
+use super::known::recognise;
 use super::{Ctx, FlowError};
 use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, RecordedTarget, TargetId};
 use crate::plan::{Fitness, Sight, Snapshot, TargetView};
@@ -14,7 +15,8 @@ const LINEAGE: u64 = 20;
 pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
     let spec = ctx.channel(channel)?;
     let mut snapshot = recorded(ctx, channel, named)?;
-    let seen = ctx.fleet.survey(&spec.targets, Depth::Deploying).await;
+    let mut seen = ctx.fleet.survey(&spec.targets, Depth::Deploying).await;
+    recognise(ctx, &mut seen)?;
     // Read after the survey, and in one view: what another process has written meanwhile counts for every target.
     let mut held = targets(ctx, &spec.targets)?;
     for id in &spec.targets {
@@ -111,7 +113,7 @@ fn addresses(snapshot: &Snapshot) -> Vec<ImageRef> {
     all.into_iter().collect()
 }
 
-pub(super) fn fitness(answer: Availability) -> Fitness {
+fn fitness(answer: Availability) -> Fitness {
     match answer {
         Availability::Available => Fitness::Fit,
         Availability::Gone { why } | Availability::Unusable { why } => Fitness::Unfit { why },
@@ -120,8 +122,9 @@ pub(super) fn fitness(answer: Availability) -> Fitness {
 }
 
 /// Which of these targets run what, without the questions that only a deployment needs.
-pub(super) async fn running(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> BTreeMap<TargetId, Sight> {
-    let seen = ctx.fleet.survey(ids, Depth::Running).await;
+pub(super) async fn running(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> Result<BTreeMap<TargetId, Sight>, FlowError> {
+    let mut seen = ctx.fleet.survey(ids, Depth::Running).await;
+    recognise(ctx, &mut seen)?;
     let missing = || unasked("no provider knows it");
-    ids.iter().map(|id| (id.clone(), seen.get(id).map_or_else(missing, sight))).collect()
+    Ok(ids.iter().map(|id| (id.clone(), seen.get(id).map_or_else(missing, sight))).collect())
 }

@@ -7,6 +7,7 @@ mod changes;
 mod drift;
 mod exact;
 mod follow;
+mod known;
 mod load;
 pub mod observe;
 mod preflight;

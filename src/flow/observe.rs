@@ -25,7 +25,7 @@ pub async fn status(ctx: &Ctx<'_>, channels: &[Channel]) -> Result<Vec<Standing>
     for channel in &named {
         ids.extend(ctx.channel(channel)?.targets.iter().cloned());
     }
-    let seen = running(ctx, &ids).await;
+    let seen = running(ctx, &ids).await?;
     let view = ctx.store.view()?;
     let look = Lookup(&*view);
     let mut standings = Vec::new();

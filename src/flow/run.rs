@@ -190,7 +190,7 @@ pub(super) async fn finish(
     let mut ending = close(ctx, plan, rollout, reports).await?;
     if any_failed(&ending.reports) {
         let targets = ctx.channel(&rollout.channel).map(|spec| spec.targets.clone()).unwrap_or_default();
-        ending.runs = running(ctx, &targets).await;
+        ending.runs = running(ctx, &targets).await.unwrap_or_default();
     }
     Ok(ending)
 }

@@ -19,6 +19,8 @@ scenarios! {
     a_bad_image_is_rolled_back_by_itself
     a_channel_is_held_until_somebody_lifts_it
     a_container_image_is_known_by_its_bytes
+    a_crash_looping_version_is_brought_back
+    a_deployment_follows_its_channel
     a_fault_in_the_config_is_shown_where_it_stands
     a_full_or_read_only_disk_loses_nothing
     a_group_that_floats_is_pinned_first
@@ -37,6 +39,7 @@ scenarios! {
     an_auditor_gets_every_change
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed
+    an_object_that_argo_cd_manages_is_said_or_left_alone
     delivery_is_counted_in_four_keys
     drift_names_who_is_wrong
     every_command_explains_itself

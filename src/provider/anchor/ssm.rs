@@ -39,17 +39,16 @@ pub(super) fn read(section: &Section<'_>) -> Option<SsmSettings> {
 pub(super) struct Parameter {
     client: aws_sdk_ssm::Client,
     name: String,
-    /// The region, and the role or profile where there is one.
-    within: String,
+    region: Region,
 }
 
 impl Parameter {
-    pub(super) fn new(client: aws_sdk_ssm::Client, name: String, within: String) -> Self {
-        Self { client, name, within }
+    pub(super) fn new(client: aws_sdk_ssm::Client, name: String, region: Region) -> Self {
+        Self { client, name, region }
     }
 
     fn object(&self) -> String {
-        format!("{} in {}", self.name, self.within)
+        format!("{} in {}", self.name, self.region)
     }
 
     /// Every version that is kept, oldest first. Empty: there is no such parameter.

@@ -5,7 +5,6 @@ mod auth;
 mod listing;
 mod refusal;
 mod retag;
-mod whole;
 mod wire;
 
 pub use refusal::RegistryError;

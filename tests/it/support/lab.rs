@@ -86,7 +86,7 @@ fn merged(mut base: Value, more: &Value) -> Value {
 }
 
 /// One HTTP/1.0 request, so that the answer ends where the connection does.
-fn request(endpoint: &str, method: &str, path: &str, body: Option<&Value>) -> Value {
+pub fn request(endpoint: &str, method: &str, path: &str, body: Option<&Value>) -> Value {
     let host = endpoint.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).unwrap();
     let body = body.map(Value::to_string).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What the tests share: a running lab.
 
+pub mod cluster;
 pub mod desk;
 pub mod lab;
 pub mod ledger;

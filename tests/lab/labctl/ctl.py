@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from labctl import oci, places
+from labctl import oci, places, workloads
 from labctl.registry import Refused, Registry
 
 Json = dict[str, Any]
@@ -33,6 +33,9 @@ class Lab:
         closed = bool(options.user)
         name = "IMGCTL_LAB_REGISTRY_AUTH" if closed else "IMGCTL_LAB_REGISTRY"
         return Registry(options.registry or self.exports[name], options.user)
+
+    def cluster(self, method: str, path: str, body: Json | None = None) -> Any:
+        return ask(method, f"http://{self.exports['IMGCTL_LAB_KUBERNETES']}/_lab/{path}", body)
 
     def proxy(self, method: str, body: Json | None = None) -> Any:
         return ask(method, f"http://{self.exports['IMGCTL_LAB_REGISTRY_FAULTS']}/_faults", body)
@@ -386,6 +389,7 @@ def main() -> int:
     _service_commands(add)
     _steer_commands(add)
     _registry_commands(add)
+    workloads.add_words(add)
     options = parser.parse_args()
     try:
         if options.act is cmd_layout:

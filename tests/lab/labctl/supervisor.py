@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import registry_faults
+from cluster import server as cluster
 from labctl import places, processes
 
 POLL_SECONDS = 0.2
@@ -130,6 +131,7 @@ class Supervisor:
         plain = self.wait_for("registry", lambda: self.registry_address("registry"))
         closed = self.wait_for("registry-auth", lambda: self.registry_address("registry-auth"))
         proxy = registry_faults.serve(plain)
+        kubernetes, kubeconfig = cluster.serve(self.dir)
         ready = self.dir / "emulator.port"
         port = self.wait_for("emulator", lambda: ready.read_text() if ready.exists() else None)
         return {
@@ -143,6 +145,8 @@ class Supervisor:
             "IMGCTL_LAB_REGISTRY": plain,
             "IMGCTL_LAB_REGISTRY_AUTH": closed,
             "IMGCTL_LAB_REGISTRY_FAULTS": proxy,
+            "IMGCTL_LAB_KUBERNETES": kubernetes,
+            "KUBECONFIG": str(kubeconfig),
         }
 
     def stop(self) -> None:

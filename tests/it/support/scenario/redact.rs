@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is told apart by a number when nothing names it: `i-<1>`, `<uuid:2>`. The whole match is replaced.
-const NUMBERED: [(&str, &str); 3] = [
+const NUMBERED: [(&str, &str); 5] = [
+    (r"\b(?:deployment|statefulset|daemonset|cronjob)/[a-z0-9-]+:[0-9a-f]{12}\b", "template"),
+    (r"\bpod [a-z0-9-]+-[0-9a-f]{10}-[0-9a-f]{5}\b", "pod"),
     (r"\b(ami|snap|lt|i|vol|sg|subnet|vpc|eni|rtb|igw)-[0-9a-f]{8,17}\b", ""),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "uuid"),
     (r"\b[0-9a-f]{64}\b", "hash"),
@@ -56,6 +58,7 @@ impl Redactor {
             ("<closed-registry>", "IMGCTL_LAB_REGISTRY_AUTH"),
             ("<faulty-registry>", "IMGCTL_LAB_REGISTRY_FAULTS"),
             ("<aws>", "AWS_ENDPOINT_URL"),
+            ("<kubernetes>", "IMGCTL_LAB_KUBERNETES"),
         ] {
             new.know(token, &lab[variable]);
         }
@@ -150,8 +153,13 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        let names =
-            ["IMGCTL_LAB_REGISTRY", "IMGCTL_LAB_REGISTRY_AUTH", "IMGCTL_LAB_REGISTRY_FAULTS", "AWS_ENDPOINT_URL"];
+        let names = [
+            "IMGCTL_LAB_REGISTRY",
+            "IMGCTL_LAB_REGISTRY_AUTH",
+            "IMGCTL_LAB_REGISTRY_FAULTS",
+            "AWS_ENDPOINT_URL",
+            "IMGCTL_LAB_KUBERNETES",
+        ];
         let lab = names.iter().zip(50001..).map(|(name, port)| ((*name).to_owned(), format!("127.0.0.1:{port}")));
         Redactor::new(&lab.collect(), Path::new("/tmp/x/work"))
     }
