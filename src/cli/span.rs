@@ -1,6 +1,7 @@
 //! `--from` and `--to`: a stretch of time as a person writes it.
 
 use super::failure::Failure;
+use super::render::time;
 use crate::plan::change::Range;
 use clap::Args;
 use jiff::civil::Date;
@@ -22,7 +23,7 @@ impl Span {
     pub fn range(&self) -> Result<Range, Failure> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if from >= to => Err(Failure::usage(
-                format!("nothing lies between {from} and {to}"),
+                format!("nothing lies between {} and {}", time::moment(from), time::moment(to)),
                 "--from is the earlier one; a date in --to includes its whole day",
             )),
             (from, to) => Ok(Range { from, to }),

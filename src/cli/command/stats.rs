@@ -2,7 +2,7 @@
 
 use super::audit::readable;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::render::stats;
+use crate::cli::render::{stats, time};
 use crate::cli::setup::Setup;
 use crate::cli::span::Span;
 use crate::flow;
@@ -101,7 +101,7 @@ fn periods(args: &Stats, view: &dyn LedgerView, setup: &Setup) -> Result<Vec<Per
     };
     if from >= to {
         return Err(Failure::usage(
-            format!("nothing lies between {from} and {to}"),
+            format!("nothing lies between {} and {}", time::moment(from), time::moment(to)),
             "--from is the earlier one, and has passed",
         ));
     }

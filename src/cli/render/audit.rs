@@ -297,6 +297,45 @@ mod tests {
         assert_eq!(column(&text, "last_hash")[1], Entry::root().to_string());
     }
 
+    /// Programs read these names. A new one may be added; taking one away, or giving one another meaning, is `audit/2`.
+    #[test]
+    fn the_names_of_the_schema_stay() {
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let step = serde_json::json!({ "number": 1, "target": "web-asg", "slots": {}, "expect": "lt-0abc:1" });
+        let step: crate::model::Step = serde_json::from_value(step).unwrap();
+        let event = Event::RolloutStarted {
+            channel: "web/prod".parse().unwrap(),
+            image: "web@2".parse().unwrap(),
+            from: None,
+            cause: crate::model::Cause::Promote,
+            reason: None,
+            steps: vec![step],
+        };
+        let at = "2026-11-20T10:00:00Z".parse().unwrap();
+        let entry = Entry::seal(Seq(7), at, &Actor::default(), &event, &Entry::root()).unwrap();
+        let change = serde_json::to_value(Change::begin(&entry, &Holds::default()).unwrap()).unwrap();
+        assert_eq!(
+            names(&change),
+            "approvals began by channel emergency ended ended_by entries first from initiator kind last leaves reason \
+             said status steps superseded_by tags to undoes"
+        );
+        assert_eq!(
+            names(&change["steps"][0]),
+            "began deployments ended interrupted ordered planned_on revision running said slots status step target"
+        );
+        assert_eq!(
+            (names(&change["first"]), names(&change["to"])),
+            ("entry hash".into(), "addresses commit commit_time image".into())
+        );
+        let headings: Vec<&str> = COLUMNS.iter().map(|(heading, _)| *heading).collect();
+        assert_eq!(
+            headings.join(" "),
+            "entry change channel from_image from_addresses to_image to_addresses to_commit to_committed tags reason who \
+             host ci initiator approvals emergency emergency_why began ended ended_by outcome outcome_said superseded_by \
+             undoes evidence entries first_hash last_hash"
+        );
+    }
+
     #[test]
     fn the_document_is_json_whether_it_has_changes_or_none() {
         for changes in [vec![], vec![held("a")], vec![held("a"), held("b")]] {

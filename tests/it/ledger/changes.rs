@@ -4,9 +4,11 @@ use super::history::{Dice, propose};
 use super::{ana, at};
 use crate::support::ledger::View;
 use imgctl::flow::changes;
-use imgctl::model::{Channel, Entry, LedgerView, Lookup, Outcome, Seq};
+use imgctl::model::{Channel, Entry, Head, LedgerView, Lookup, Order, Outcome, Seq, Table, ViewError};
 use imgctl::plan::change::{Change, ChangeKind, Holds, Range, Status};
 use imgctl::store::{LedgerStore, MemoryStore};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 /// A ledger in which `events` possible things happened, one each second.
 fn history(seed: u64, events: u64) -> MemoryStore {
@@ -85,6 +87,57 @@ fn a_channels_changes_are_those_of_all_that_are_its_own() {
         let own: Vec<Change> = own.cloned().collect();
         assert!(!own.is_empty());
         assert_eq!(all(&*view, Some(&channel), Range::default()), own, "{channel}");
+    }
+}
+
+/// Notes which entries are read.
+struct Watched<'a> {
+    view: &'a dyn LedgerView,
+    read: RefCell<BTreeSet<Seq>>,
+}
+
+impl LedgerView for Watched<'_> {
+    fn head(&self) -> Head {
+        self.view.head()
+    }
+
+    fn get(&self, table: Table, key: &str) -> Result<Option<String>, ViewError> {
+        self.view.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &str,
+        order: Order,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ViewError> {
+        assert!(limit <= 1000, "no more than a page at a time");
+        self.view.scan(table, prefix, order, after, limit)
+    }
+
+    fn entry(&self, seq: Seq) -> Result<Option<Entry>, ViewError> {
+        self.read.borrow_mut().insert(seq);
+        self.view.entry(seq)
+    }
+}
+
+#[test]
+fn a_channels_changes_cost_what_the_channel_has_and_not_what_the_ledger_has() {
+    let store = history(15, 900);
+    let view = store.view().unwrap();
+    for channel in Lookup(&*view).channels().unwrap() {
+        let watched = Watched { view: &*view, read: RefCell::default() };
+        let changes = all(&watched, Some(&channel), Range::default());
+        assert!(!changes.is_empty());
+        let keys = |table, prefix: &str| view.scan(table, prefix, Order::Ascending, None, usize::MAX).unwrap();
+        let own = keys(Table::ChannelLog, &format!("{channel}|"));
+        let of_images = keys(Table::ImageLog, &format!("{}@", channel.name));
+        let number = |(key, _): (String, String)| Seq(key.rsplit('|').next().unwrap().parse().unwrap());
+        let concerned: BTreeSet<Seq> = own.into_iter().chain(of_images).map(number).collect();
+        assert!(watched.read.borrow().is_subset(&concerned), "{channel}");
+        assert!(concerned.len() as u64 * 2 < view.head().seq.0, "other channels have most of the ledger");
     }
 }
 
