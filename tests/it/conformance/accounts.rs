@@ -40,7 +40,7 @@ async fn one_name_in_two_accounts_is_two_groups_and_a_role_is_assumed_once() {
     assert!(Arc::ptr_eq(&other, &aws.under(&access("222222222222"))), "made once and shared");
     let since = lab().get("calls?since=0")["next"].clone();
     assert_eq!(runs(&aws, "accounts").await.unwrap(), [here]);
-    assert_eq!(runs(&other, "accounts").await.unwrap(), [there.clone()]);
+    assert_eq!(runs(&other, "accounts").await.unwrap(), std::slice::from_ref(&there));
     assert_eq!(runs(&other, "accounts").await.unwrap(), [there]);
     let calls = lab().get(&format!("calls?since={since}"));
     let assumed = calls["calls"].as_array().unwrap().iter().filter(|call| call["action"] == "AssumeRole");
