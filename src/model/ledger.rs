@@ -9,6 +9,8 @@ pub enum Table {
     Image,
     /// Entry number → image key: images in the order they were recorded.
     Recent,
+    /// `name|seq` → image key: one name's images in the order they were recorded.
+    Version,
     /// `ADDRESS|name@version`, `DIGEST|name@version` → nothing.
     Address,
     /// `name:tag` → image key.
@@ -38,9 +40,10 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Image,
         Self::Recent,
+        Self::Version,
         Self::Address,
         Self::Tag,
         Self::RepositoryTag,
@@ -60,6 +63,7 @@ impl Table {
         match self {
             Self::Image => 'i',
             Self::Recent => 'n',
+            Self::Version => 'v',
             Self::Address => 'a',
             Self::Tag => 't',
             Self::RepositoryTag => 'g',

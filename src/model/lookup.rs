@@ -50,22 +50,21 @@ impl Lookup<'_> {
 
     /// Versions of one name, newest first, at most `limit`.
     pub fn versions(&self, name: &ImageName, limit: usize) -> Result<Vec<ImageRecord>, ViewError> {
-        let rows = self.0.scan(Table::Image, &format!("{name}@"), Order::Ascending, None, usize::MAX)?;
-        let mut records =
-            rows.iter().map(|(key, text)| decode::<ImageRecord>(key, text)).collect::<Result<Vec<_>, _>>()?;
-        records.sort_by_key(|record| std::cmp::Reverse(record.seq));
-        records.truncate(limit);
-        Ok(records)
+        let rows = self.0.scan(Table::Version, &format!("{name}|"), Order::Descending, None, limit)?;
+        self.images(rows)
     }
 
-    /// Images in the order they were recorded, newest first, at most `limit`.
-    pub fn recent(&self, limit: usize) -> Result<Vec<ImageRecord>, ViewError> {
-        let rows = self.0.scan(Table::Recent, "", Order::Descending, None, limit)?;
+    fn images(&self, rows: Vec<(String, String)>) -> Result<Vec<ImageRecord>, ViewError> {
         let mut records = Vec::new();
         for (_, key) in rows {
             records.extend(self.one::<ImageRecord>(Table::Image, &key)?);
         }
         Ok(records)
+    }
+
+    /// Images in the order they were recorded, newest first, at most `limit`.
+    pub fn recent(&self, limit: usize) -> Result<Vec<ImageRecord>, ViewError> {
+        self.images(self.0.scan(Table::Recent, "", Order::Descending, None, limit)?)
     }
 
     /// Every image that has this address, digest or platform digest.
@@ -237,6 +236,10 @@ pub fn nearest<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Option<String> 
 
 pub(super) fn lineage_key(channel: &Channel, depth: u64) -> String {
     format!("{channel}|{depth:016}")
+}
+
+pub(super) fn version_key(name: &ImageName, seq: Seq) -> String {
+    format!("{name}|{}", seq.key())
 }
 
 pub(super) fn rejection_key(image: &ImageKey, channel: Option<&Channel>) -> String {

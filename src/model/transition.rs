@@ -2,7 +2,7 @@
 
 use super::event::DeploymentRecord;
 use super::ledger::{Change, IllegalEntry, LedgerView, Table, ViewError};
-use super::lookup::{ImageRecord, Lookup, lineage_key, rejection_key};
+use super::lookup::{ImageRecord, Lookup, lineage_key, rejection_key, version_key};
 use super::{
     Artifact, Cause, Channel, ChannelState, Entry, Event, Hold, Image, ImageKey, Outcome, RecordedTarget, Rejection,
     Release, Rollout, Seq, StepState,
@@ -108,6 +108,7 @@ impl Fold<'_> {
         };
         self.put(Table::Image, key.to_string(), &record);
         self.set(Table::Recent, self.entry.seq.key(), key.to_string());
+        self.set(Table::Version, version_key(&key.name, self.entry.seq), key.to_string());
         self.index_artifacts(key, &image.artifacts);
         if let Some(parent) = &image.provenance.parent {
             self.set(Table::Child, format!("{parent}|{key}"), String::new());

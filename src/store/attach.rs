@@ -2,11 +2,12 @@
 
 use super::disk::Shared;
 use super::files::{io, name, set_aside, sync_dir, write_whole};
-use super::folded::{Folded, impossible};
 use super::index::{self, Index, OpenError};
 use super::journal::{self, End, Journal, Walked};
-use super::records::{Applied, Batch, Position, Records, entry_key, newer};
-use super::{StoreError, crash};
+use super::known::{damaged, impossible};
+use super::live::Live;
+use super::records::{Applied, Batch, Changes, Position, Records, entry_key, newer};
+use super::{StoreError, crash, view};
 use crate::model::{Entry, Seq, ViewError};
 use std::fs;
 use std::path::PathBuf;
@@ -18,27 +19,11 @@ const CHUNK: u64 = 256;
 /// How long the index is waited for when another process has it; then the journal is folded instead.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// The ledger, ready to be read or appended to. Valid while the lock is held.
-pub(super) struct Attached {
-    pub journal: Journal,
+/// Journal and index, joined. Valid while the lock is held.
+pub(super) struct Joined {
     pub end: Position,
-    pub source: Source,
-}
-
-/// Where the keyed records come from.
-pub(super) enum Source {
-    Index(Arc<Index>),
-    /// The index cannot be had now.
-    Memory(Box<Folded>),
-}
-
-impl Source {
-    pub fn records(&self) -> &dyn Records {
-        match self {
-            Self::Index(index) => index,
-            Self::Memory(folded) => &**folded,
-        }
-    }
+    /// `None` when the index cannot be had now.
+    pub index: Option<Arc<Index>>,
 }
 
 /// Why attaching did not succeed at the first try.
@@ -87,7 +72,7 @@ impl Drop for Scratch {
 
 impl Shared {
     /// Joins journal and index. The caller holds the lock.
-    pub fn attach(&self) -> Result<Attached, StoreError> {
+    pub fn join(&self) -> Result<Joined, StoreError> {
         let trouble = match self.with_index() {
             Err(Trouble::Index(why)) => self.replace_index(&why).and_then(|()| self.with_index()),
             other => other,
@@ -103,22 +88,72 @@ impl Shared {
         }
     }
 
-    fn with_index(&self) -> Result<Attached, Trouble> {
+    fn with_index(&self) -> Result<Joined, Trouble> {
+        let index = self.open_index()?;
+        self.usable(&index)?;
+        self.salvage_into(&index);
+        let applied = self.usable(&index)?;
+        let Some(journal) = Journal::open(&self.dir, true)? else { return self.restore_all(index, &applied) };
+        match self.catch_up_from(&index, &journal, &applied)? {
+            Some(end) => Ok(Joined { end, index: Some(index) }),
+            None => self.restore(journal, index, &applied),
+        }
+    }
+
+    /// The view's recent part holds the lines that the index does not have yet: perhaps the journal lost them.
+    pub fn salvage_into(&self, index: &Index) {
+        if let Some((base, changes)) = view::salvage(&self.dir)
+            && let Ok(Some(applied)) = index.applied()
+            && changes.contains_key(&entry_key(applied.seq.next()))
+            && follows(&applied, &base, &changes)
+        {
+            // What cannot be handed over is not there for anybody to miss: the journal is asked first.
+            drop(index.apply(lacking(&applied, changes)));
+        }
+    }
+
+    fn open_index(&self) -> Result<Arc<Index>, Trouble> {
         let path = index::path(&self.dir);
         if !path.exists() {
             return Err(Trouble::Index(String::new()));
         }
-        let index = match self.lease.open(&path, PATIENCE) {
-            Ok(index) => index,
-            Err(OpenError::Busy | OpenError::Unavailable) => return Err(Trouble::Away),
-            Err(OpenError::Broken(why)) => return Err(Trouble::Index(why)),
-        };
-        let applied = self.usable(&index)?;
-        let Some(journal) = Journal::open(&self.dir, true)? else { return self.restore_all(index, &applied) };
-        match self.catch_up_from(&index, &journal, &applied)? {
-            Some(end) => Ok(Attached { journal, end, source: Source::Index(index) }),
-            None => self.restore(journal, index, &applied),
+        match self.lease.open(&path, PATIENCE) {
+            Ok(index) => Ok(index),
+            Err(OpenError::Busy | OpenError::Unavailable) => Err(Trouble::Away),
+            Err(OpenError::Broken(why)) => Err(Trouble::Index(why)),
         }
+    }
+
+    /// Brings the index up to what `live` knows, durably. The caller holds the lock.
+    pub fn index_up_to(&self, live: &Live) -> Result<(), Trouble> {
+        let done = match self.fill_index(live) {
+            Err(Trouble::Index(why)) => self.replace_index(&why).and_then(|()| self.fill_index(live)),
+            done => done,
+        };
+        done?.make_durable().map_err(Trouble::from)
+    }
+
+    fn fill_index(&self, live: &Live) -> Result<Arc<Index>, Trouble> {
+        let index = self.open_index()?;
+        self.fill(&index, live)?;
+        Ok(index)
+    }
+
+    /// Hands the index what it lacks of what `live` knows.
+    pub fn fill(&self, index: &Index, live: &Live) -> Result<(), Trouble> {
+        let (applied, end) = (self.usable(index)?, &live.known.end);
+        let recent = live.known.layers.recent();
+        if applied.position() == *end {
+            return Ok(());
+        }
+        if follows(&applied, live.files.base(), recent) {
+            index.apply(lacking(&applied, recent.clone()))?;
+        } else if applied.offset < end.offset && live.known.journal.joins(&applied.position())? {
+            catch_up(index, &live.known.journal, &applied.position(), &mut |_| ())?;
+        } else {
+            return Err(Trouble::Index("it holds another history than the journal".to_owned()));
+        }
+        Ok(())
     }
 
     /// How far the index follows the journal, if this imgctl can build on what it says.
@@ -139,10 +174,6 @@ impl Shared {
     /// Folds what the journal has after the index's mark; `None` if the journal does not hold what the index has.
     fn catch_up_from(&self, index: &Index, journal: &Journal, applied: &Applied) -> Result<Option<Position>, Trouble> {
         let (from, len) = (applied.position(), journal.len()?);
-        // What this process itself has just proved or written, it need not read again.
-        if from.offset == len && self.proved().as_ref() == Some(&from) {
-            return Ok(Some(from));
-        }
         if from.offset > len || !journal.joins(&from)? {
             return Ok(None);
         }
@@ -150,31 +181,32 @@ impl Shared {
             return Ok(Some(from));
         }
         let walked = catch_up(index, journal, &from, &mut |_| ())?;
-        Ok(Some(self.settle(journal, walked)?))
+        self.settle_tail(journal, &walked.good, &walked.end)?;
+        Ok(Some(walked.good))
     }
 
     /// The end of the journal, with an unacknowledged write that was cut short moved out of the way.
-    fn settle(&self, journal: &Journal, walked: Walked) -> Result<Position, StoreError> {
-        match walked.end {
+    pub fn settle_tail(&self, journal: &Journal, good: &Position, end: &End) -> Result<(), StoreError> {
+        match end {
             End::Clean => {}
-            End::Damaged { what } => return Err(damaged(journal, &walked.good, what)),
+            End::Damaged { what } => return Err(damaged(journal, good, what.clone())),
             End::Torn { .. } => {
-                let kept = journal.cut(walked.good.offset)?;
+                let kept = journal.cut(good.offset)?;
                 self.note(format!("the journal ended in a write that was cut short; it was moved to {}", name(&kept)));
             }
         }
-        Ok(walked.good)
+        Ok(())
     }
 
     /// The index has entries that the journal does not: acknowledged, and lost there. They are written to it again.
-    fn restore(&self, journal: Journal, index: Arc<Index>, applied: &Applied) -> Result<Attached, Trouble> {
+    fn restore(&self, journal: Journal, index: Arc<Index>, applied: &Applied) -> Result<Joined, Trouble> {
         let walked = journal.tail(journal.len()?)?;
         let good = walked.good.clone();
         let known = good.seq == Seq(0) || line(&index, good.seq)?.is_some_and(|entry| entry.hash == good.hash);
         if matches!(walked.end, End::Clean | End::Torn { .. }) && !(known && applied.seq > good.seq) {
             return Err(Trouble::Index("it holds another history than the journal".to_owned()));
         }
-        self.settle(&journal, walked)?;
+        self.settle_tail(&journal, &good, &walked.end)?;
         let mut end = good.clone();
         while end.seq < applied.seq {
             let (text, next) = lines_after(&index, &end, applied.seq)?;
@@ -185,11 +217,11 @@ impl Shared {
         if end != applied.position() {
             return Err(Trouble::Index("it does not agree with the journal about where entries stand".to_owned()));
         }
-        Ok(Attached { journal, end, source: Source::Index(index) })
+        Ok(Joined { end, index: Some(index) })
     }
 
     /// The journal is gone, the index is not.
-    fn restore_all(&self, index: Arc<Index>, applied: &Applied) -> Result<Attached, Trouble> {
+    fn restore_all(&self, index: Arc<Index>, applied: &Applied) -> Result<Joined, Trouble> {
         let path = journal::path(&self.dir);
         // Proved before anything is written; the chain is read twice rather than held in memory.
         let mut end = Position::start();
@@ -207,8 +239,7 @@ impl Shared {
         };
         write_whole(&path, fill, || Ok(()))?;
         self.note_restored(Seq(1), end.seq);
-        let journal = Journal::open(&self.dir, true)?.ok_or(Trouble::Away)?;
-        Ok(Attached { journal, end, source: Source::Index(index) })
+        Ok(Joined { end, index: Some(index) })
     }
 
     fn note_restored(&self, from: Seq, to: Seq) {
@@ -265,16 +296,36 @@ impl Shared {
         sync_dir(&self.dir)
     }
 
-    fn without_index(&self) -> Result<Attached, StoreError> {
+    fn without_index(&self) -> Result<Joined, StoreError> {
         let missing = || StoreError::Missing { dir: self.dir.clone() };
-        let folded = Folded::read(Journal::open(&self.dir, false)?.ok_or_else(missing)?)?;
         let journal = Journal::open(&self.dir, true)?.ok_or_else(missing)?;
-        if let End::Torn { .. } = folded.tail {
+        let len = journal.len()?;
+        let walked = journal.walk(&Position::start(), len, &mut |_, _| Ok(()))?;
+        match walked.end {
+            End::Clean => Ok(Joined { end: walked.good, index: None }),
+            End::Damaged { what } => Err(damaged(&journal, &walked.good, what)),
             // Only the index can tell whether those bytes were once acknowledged.
-            return Err(StoreError::Busy { dir: self.dir.clone(), holder: None, waited: PATIENCE });
+            End::Torn { .. } => Err(StoreError::Busy { dir: self.dir.clone(), holder: None, waited: PATIENCE }),
         }
-        Ok(Attached { journal, end: folded.end.clone(), source: Source::Memory(Box::new(folded)) })
     }
+}
+
+/// Without the lines that are there: what is wrong with those is found and told, not written over.
+fn lacking(applied: &Applied, mut changes: Changes) -> Changes {
+    let last = entry_key(applied.seq);
+    changes.retain(|key, _| !key.starts_with('e') || *key > last);
+    changes
+}
+
+/// Whether `changes`, which begin after `base`, can be made to records that are as of `applied`: they say what is true
+/// afterwards, so it does no harm when some of it was known.
+fn follows(applied: &Applied, base: &Applied, changes: &Changes) -> bool {
+    let position = applied.position();
+    if position == base.position() {
+        return true;
+    }
+    let line = changes.get(&entry_key(applied.seq)).and_then(Option::as_deref);
+    line.and_then(|line| Entry::read(line).ok()).is_some_and(|entry| entry.hash == applied.hash)
 }
 
 impl Trouble {
@@ -294,18 +345,17 @@ pub(super) fn catch_up(
     from: &Position,
     each: &mut dyn FnMut(u64),
 ) -> Result<Walked, Trouble> {
-    let mut batch = Batch::after(index, from.head())?;
-    let mut last = from.clone();
+    let mut batch = Batch::after(index, from.clone())?;
     let walked = journal.walk(from, journal.len()?, &mut |entry, place| {
-        batch.push(&entry).map_err(|error| impossible(journal, &last, error))?;
-        last = place.clone();
-        if last.seq.0.is_multiple_of(CHUNK) {
-            index.apply(batch.take(last.offset))?;
-            each(last.offset);
+        let before = batch.end().clone();
+        batch.push(&entry).map_err(|error| impossible(journal, &before, error))?;
+        if place.seq.0.is_multiple_of(CHUNK) {
+            index.apply(batch.take())?;
+            each(place.offset);
         }
         Ok(())
     })?;
-    index.apply(batch.take(last.offset))?;
+    index.apply(batch.take())?;
     crash::point();
     Ok(walked)
 }
@@ -329,8 +379,4 @@ fn lines_after(index: &Index, from: &Position, to: Seq) -> Result<(String, Posit
         end = Position { seq, hash: entry.hash, offset: end.offset + length + 1 };
     }
     Ok((text, end))
-}
-
-pub(super) fn damaged(journal: &Journal, good: &Position, what: String) -> StoreError {
-    StoreError::Damaged { what, file: journal.path().to_path_buf(), offset: Some(good.offset) }
 }

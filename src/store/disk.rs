@@ -1,27 +1,30 @@
 //! A ledger in a directory, shared by any number of processes: lock, look, prove, write, let go.
 
-use super::attach::{Attached, Source, damaged};
+use super::attach;
 use super::files::{io, sync_dir, write_whole};
-use super::folded::Folded;
-use super::index::{self, Index};
+use super::index;
 use super::journal::{self, Journal};
+use super::known::{Known, damaged};
 use super::lease::Lease;
+use super::live::{Live, Miss};
 use super::lock::Lock;
-use super::records::{Batch, Position, Records, Span, View, newer};
+use super::records::{Applied, Batch, Position, Records, Span, View, newer};
+use super::segments;
+use super::view::NoView;
 use super::{LedgerStore, NewerEntry, StoreError};
-use crate::model::{Actor, Entry, Event, Head, IllegalEntry, LedgerView, Seq, ViewError};
+use crate::model::{Actor, Entry, Event, IllegalEntry, LedgerView, Seq, ViewError};
 use jiff::Timestamp;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a reader tries for the index; folding the journal costs more than this from some thousand entries on.
+/// How long a reader tries for the lock when the view must be mended; then the journal is folded in memory instead.
 const READ_PATIENCE: Duration = Duration::from_millis(60);
 
-/// A ledger on disk. It holds nothing between its verbs but, for a moment, the open index.
+/// A ledger on disk. It holds nothing between its verbs but what it has read, and for a moment the open index.
 pub struct DiskStore {
     pub(super) shared: Shared,
 }
@@ -31,8 +34,7 @@ pub(super) struct Shared {
     wait: Duration,
     pub lease: Arc<Lease>,
     notices: Mutex<Vec<String>>,
-    /// Where the journal ended when its tail was last proved by this process.
-    proved: Mutex<Option<Position>>,
+    live: Mutex<Option<Live>>,
 }
 
 /// Opens the ledger in `dir`. Writers wait for each other, at most `wait`.
@@ -63,12 +65,17 @@ impl DiskStore {
     }
 
     fn commit(&self, base: Option<Seq>, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError> {
+        let mut live = self.shared.live();
         let _lock = self.shared.lock()?;
-        let attached = self.shared.attach_to_write()?;
-        match self.shared.commit(&attached, base, at, by, events) {
-            // The index turned out to be damaged while it was asked: nothing was written yet, and it is replaced now.
-            Err(StoreError::View(_) | StoreError::Illegal(IllegalEntry::View { .. })) => {
-                self.shared.commit(&self.shared.attach_to_write()?, base, at, by, events)
+        self.shared.attach_to_write(&mut live)?;
+        match self.shared.commit(&mut live, base, at, by, events) {
+            // The view turned out to be damaged while it was asked: nothing was written yet, and it is replaced now.
+            Err(StoreError::View(error) | StoreError::Illegal(IllegalEntry::View { source: error, .. }))
+                if !matches!(error, ViewError::Entry { .. }) =>
+            {
+                self.shared.remake(&mut live, &error)?;
+                self.shared.attach_to_write(&mut live)?;
+                self.shared.commit(&mut live, base, at, by, events)
             }
             result => result,
         }
@@ -76,11 +83,11 @@ impl DiskStore {
 }
 
 impl LedgerStore for DiskStore {
-    /// Reads come from the index where it can be had at once, else from the journal folded in memory. The view does not
-    /// hold the index between reads, so it never keeps others waiting; what this or another process appends meanwhile
-    /// may be seen by later reads. `head` is as it was: a claim on it is then refused as moved.
+    /// A view is what was true when it was taken. Readers take no lock; where the view's files are missing or damaged,
+    /// the first one to see it mends them if it can, and else folds the journal in memory.
     fn view(&self) -> Result<Box<dyn LedgerView + '_>, StoreError> {
-        let (reading, head) = self.shared.reading()?;
+        let reading = self.shared.reading()?;
+        let head = reading.known.end.head();
         Ok(Box::new(View { records: reading, head }))
     }
 
@@ -94,24 +101,17 @@ impl LedgerStore for DiskStore {
     }
 
     fn newer(&self) -> Result<Option<NewerEntry>, StoreError> {
-        let (reading, _) = self.shared.reading()?;
-        Ok(newer(&reading)?)
+        Ok(newer(&self.shared.reading()?)?)
     }
 }
 
 impl Shared {
     pub fn new(dir: &Path, wait: Duration) -> Self {
-        Self {
-            dir: dir.to_path_buf(),
-            wait,
-            lease: Arc::default(),
-            notices: Mutex::default(),
-            proved: Mutex::default(),
-        }
+        Self { dir: dir.to_path_buf(), wait, lease: Arc::default(), notices: Mutex::default(), live: Mutex::default() }
     }
 
     pub fn exists(&self) -> bool {
-        journal::path(&self.dir).exists() || index::path(&self.dir).exists()
+        journal::path(&self.dir).exists() || segments::path(&self.dir).exists() || index::path(&self.dir).exists()
     }
 
     pub fn note(&self, notice: String) {
@@ -120,6 +120,11 @@ impl Shared {
 
     pub fn lock(&self) -> Result<Lock, StoreError> {
         Lock::take(&self.dir, self.wait)
+    }
+
+    /// What this process knows; taken before the lock, and held as long.
+    pub fn live(&self) -> MutexGuard<'_, Option<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a ledger with the entries that `fill` writes.
@@ -133,129 +138,196 @@ impl Shared {
         if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        self.attach()?;
-        // The index of a new ledger is not missing: it was just not made yet.
+        self.attach(&mut self.live())?;
+        // The index and the view of a new ledger are not missing: they were just not made yet.
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 
-    pub fn proved(&self) -> Option<Position> {
-        self.proved.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn has_proved(&self, end: Position) {
-        *self.proved.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
-    }
-
-    /// Joins the two copies, and proves the end of the chain unless this process has just done so.
-    pub fn attach_to_write(&self) -> Result<Attached, StoreError> {
-        let attached = self.attach()?;
-        if self.proved().as_ref() != Some(&attached.end) {
-            let walked = attached.journal.tail(attached.end.offset)?;
-            if walked.good != attached.end {
+    /// Brings all copies together, and proves the end of the chain unless this process has just done so.
+    pub fn attach_to_write(&self, live: &mut Option<Live>) -> Result<(), StoreError> {
+        self.attach(live)?;
+        let Some(live) = live.as_mut() else { return Ok(()) };
+        if !live.proved {
+            let end = &live.known.end;
+            let walked = live.known.journal.tail(end.offset)?;
+            if walked.good != *end {
                 let what = format!("after entry {} the chain is broken", walked.good.seq);
-                return Err(damaged(&attached.journal, &walked.good, what));
+                return Err(damaged(&live.known.journal, &walked.good, what));
             }
-            self.has_proved(attached.end.clone());
+            live.proved = true;
         }
-        Ok(attached)
+        Ok(())
     }
 
     fn commit(
         &self,
-        attached: &Attached,
+        live: &mut Option<Live>,
         base: Option<Seq>,
         at: Timestamp,
         by: &Actor,
         events: &[Event],
     ) -> Result<Vec<Entry>, StoreError> {
-        let head = attached.end.head();
+        let now = live.as_mut().ok_or(StoreError::NothingToAppend)?;
+        let head = now.known.end.head();
         if let Some(base) = base.filter(|base| *base != head.seq) {
             return Err(StoreError::Moved { base, head });
         }
-        let mut batch = Batch::after(attached.source.records(), head)?;
+        let mut batch = Batch::after(&now.known.layers, now.known.end.clone())?;
         let entries = batch.compose(at, by, events)?;
+        let (changes, end) = (batch.take(), batch.end().clone());
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
-        attached.journal.append(attached.end.offset, text.as_bytes())?;
-        let end = attached.end.offset + u64::try_from(text.len()).unwrap_or(u64::MAX);
-        if let Some(last) = entries.last() {
-            self.has_proved(Position { seq: last.seq, hash: last.hash.clone(), offset: end });
-        }
-        if let Source::Index(index) = &attached.source
-            && index.apply(batch.take(end)).is_err()
-        {
-            // Written is written: the index is put right by whoever attaches next.
-            self.note("the index could not be brought up to date; it will be when it is next used".to_owned());
+        self.append(now, text.as_bytes())?;
+        if let Err(error) = now.appended(changes, end, &self.dir) {
+            // Written is written: the view is put right by whoever looks next.
+            self.note(format!("the view could not be brought up to date ({error}); it will be when it is next used"));
+            *live = None;
+        } else if now.files.is_full() {
+            self.settle(now);
         }
         super::crash::point();
         Ok(entries)
     }
 
-    fn reading(&self) -> Result<(Reading<'_>, Head), StoreError> {
+    /// The commit: when it returns, the text is the end of the journal.
+    pub fn append(&self, live: &mut Live, text: &[u8]) -> Result<(), StoreError> {
+        let end = live.known.end.offset;
+        if live.known.journal.is_long(end) {
+            segments::seal(&self.dir, &live.known.journal)?;
+            let journal = Journal::open(&self.dir, true)?.ok_or(StoreError::Missing { dir: self.dir.clone() })?;
+            live.reopen(&self.dir, journal);
+        }
+        live.known.journal.append(end, text)
+    }
+
+    /// Appends lines whose chain was proved, and folds them.
+    pub fn append_lines(&self, live: &mut Live, text: &str) -> Result<(), StoreError> {
+        self.append(live, text.as_bytes())?;
+        while let Some(changes) = live.known.fold_some()? {
+            live.files.append(&changes).map_err(|error| NoView::from(error).into_store())?;
+            live.known.layers.put(changes);
+        }
+        live.restamp(&self.dir);
+        if live.files.is_full() {
+            self.settle(live);
+        }
+        Ok(())
+    }
+
+    /// Hands what is recent to the index, then makes a run of it. What fails here is done by the next writer.
+    pub fn settle(&self, live: &mut Live) {
+        if self.index_up_to(live).is_err() {
+            return;
+        }
+        super::crash::point();
+        let applied = Applied::at(&live.known.end);
+        if live.files.flush(&mut live.known.layers, applied).is_ok() {
+            live.restamp(&self.dir);
+        }
+    }
+
+    fn reading(&self) -> Result<Reading<'_>, StoreError> {
         if !self.exists() {
             return Err(StoreError::Missing { dir: self.dir.clone() });
         }
-        let reading = Reading { shared: self, folded: OnceLock::new() };
-        // Nothing was written since this process last looked: no lock is needed to know that.
-        if let Some(index) = self.lease.current()
-            && let Ok(Some(applied)) = index.applied()
-            && fs::metadata(journal::path(&self.dir)).is_ok_and(|file| file.len() == applied.offset)
-        {
-            return Ok((reading, applied.position().head()));
+        let mut live = self.live();
+        if let Some(live) = live.as_ref().filter(|live| live.is_current(&self.dir)) {
+            return Ok(Reading::of(self, live.known.clone()));
         }
-        let head = match self.index_to_read() {
-            Some((_, head)) => head,
-            None => reading.folded()?.end.head(),
+        *live = None;
+        let known = match Live::look(&self.dir) {
+            Ok(found) => live.insert(found).known.clone(),
+            Err(Miss::Store(error)) => return Err(error),
+            Err(miss) => self.mended(&mut live, &miss)?,
         };
-        Ok((reading, head))
+        Ok(Reading::of(self, known))
     }
 
-    /// The index, caught up, if it can be had at once.
-    fn index_to_read(&self) -> Option<(Arc<Index>, Head)> {
-        // On a read-only disk there is no lock to be had, and nothing to be caught up.
-        let _lock = Lock::take(&self.dir, READ_PATIENCE).ok()?;
-        let attached = self.attach().ok()?;
-        match attached.source {
-            Source::Index(index) => Some((index, attached.end.head())),
-            Source::Memory(_) => None,
+    /// The view does not answer: it is mended where that can be done at once, else the journal is folded in memory.
+    fn mended(&self, live: &mut Option<Live>, miss: &Miss) -> Result<Known, StoreError> {
+        // On a read-only disk there is no lock to be had, and nothing to be mended.
+        if let Ok(_lock) = Lock::take(&self.dir, READ_PATIENCE) {
+            self.attach(live)?;
+            if let Some(live) = live {
+                return Ok(live.known.clone());
+            }
         }
+        let missing = || StoreError::Missing { dir: self.dir.clone() };
+        let journal = Journal::open(&self.dir, false)?.ok_or_else(missing)?;
+        let known = Known::fold(journal)?;
+        match miss {
+            Miss::Disagrees(what) => {
+                let what = format!("{what}, and the view knows of it");
+                Err(damaged(&known.journal, &known.end, what))
+            }
+            _ => Ok(known),
+        }
+    }
+
+    /// The view's files turned out to be damaged while they were read.
+    fn read_again(&self, error: &ViewError) -> Result<Known, StoreError> {
+        let mut live = self.live();
+        if let Ok(_lock) = Lock::take(&self.dir, READ_PATIENCE)
+            && self.remake(&mut live, error).is_ok()
+            && let Some(live) = live.as_ref()
+        {
+            return Ok(live.known.clone());
+        }
+        let missing = || StoreError::Missing { dir: self.dir.clone() };
+        Known::fold(Journal::open(&self.dir, false)?.ok_or_else(missing)?)
     }
 }
 
-/// Records as a reader gets them: from the index while it lasts, else from the journal.
+/// Records as a reader gets them: from the view while it lasts, else from what could be made of the journal.
 struct Reading<'s> {
     shared: &'s Shared,
-    folded: OnceLock<Folded>,
+    known: Known,
+    again: OnceLock<Known>,
 }
 
 impl Reading<'_> {
-    fn folded(&self) -> Result<&Folded, StoreError> {
-        if let Some(folded) = self.folded.get() {
-            return Ok(folded);
-        }
-        let journal = Journal::open(&self.shared.dir, false)?
-            .ok_or_else(|| StoreError::Missing { dir: self.shared.dir.clone() })?;
-        let folded = Folded::read(journal)?;
-        Ok(self.folded.get_or_init(|| folded))
+    /// The index's copy of a line that is damaged in the journal, proved by its own hash.
+    fn copy_of(&self, seq: Seq) -> Option<String> {
+        let _lock = Lock::take(&self.shared.dir, READ_PATIENCE).ok()?;
+        let index = self.shared.lease.open(&index::path(&self.shared.dir), READ_PATIENCE).ok()?;
+        let entry = attach::line(&index, seq).ok()?.filter(|entry| entry.seq == seq)?;
+        let notice =
+            "the journal is damaged at entry {seq}, which was read from the index; repair it: imgctl ledger repair";
+        self.shared.note(notice.replace("{seq}", &seq.to_string()));
+        Some(entry.line().to_owned())
+    }
+}
+
+impl<'s> Reading<'s> {
+    fn of(shared: &'s Shared, known: Known) -> Self {
+        Self { shared, known, again: OnceLock::new() }
     }
 
-    fn ask<T>(&self, question: impl Fn(&dyn Records) -> Result<T, ViewError>) -> Result<T, ViewError> {
-        if self.folded.get().is_none() {
-            let index = self.shared.lease.current().or_else(|| Some(self.shared.index_to_read()?.0));
-            if let Some(Ok(answer)) = index.map(|index| question(&index)) {
-                return Ok(answer);
-            }
+    fn ask<T>(&self, question: impl Fn(&Known) -> Result<T, ViewError>) -> Result<T, ViewError> {
+        if let Some(again) = self.again.get() {
+            return question(again);
         }
-        question(self.folded().map_err(|error| ViewError::Unreadable(error.to_string()))?)
+        let error = match question(&self.known) {
+            // The journal's own line: nothing that can be made of the journal is better.
+            answer @ (Ok(_) | Err(ViewError::Entry { .. })) => return answer,
+            Err(error) => error,
+        };
+        let again = self.shared.read_again(&error).map_err(|error| ViewError::Unreadable(error.to_string()))?;
+        question(self.again.get_or_init(|| again))
     }
 }
 
 impl Records for Reading<'_> {
     fn read(&self, key: &str) -> Result<Option<String>, ViewError> {
-        self.ask(|records| records.read(key))
+        match self.ask(|known| known.read(key)) {
+            Err(ViewError::Entry { seq, source }) => {
+                self.copy_of(seq).map(Some).ok_or(ViewError::Entry { seq, source })
+            }
+            answer => answer,
+        }
     }
 
     fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
-        self.ask(|records| records.range(span, limit))
+        self.ask(|known| known.range(span, limit))
     }
 }

@@ -1,7 +1,7 @@
 //! Where two histories part, and who wrote what there on each side.
 
 use super::StoreError;
-use super::records::{Batch, Changes, Records, Span, entry_key, range_over};
+use super::records::{Batch, Changes, Position, Records, Span, entry_key, range_over};
 use crate::model::{Digest, Entry, Head, IllegalEntry, Seq, ViewError};
 use jiff::Timestamp;
 use std::fmt;
@@ -76,30 +76,29 @@ pub(super) fn find(
 /// That these entries can have happened after what the ledger has: folded over its records, and kept nowhere.
 pub(super) fn prove_after(
     ours: &dyn Records,
-    end: Head,
+    end: Position,
     given: &mut dyn FnMut() -> Result<Option<Entry>, StoreError>,
     impossible: &dyn Fn(Seq, String) -> StoreError,
 ) -> Result<(), StoreError> {
-    let (mut folded, mut head) = (Folding { base: ours, changes: Changes::new() }, end);
+    let (mut folded, mut end) = (Folding { base: ours, changes: Changes::new() }, end);
     loop {
-        let mut batch = Batch::after(&folded, head.clone())?;
-        let before = head.seq;
+        let mut batch = Batch::after(&folded, end.clone())?;
         while let Some(entry) = given()? {
             match batch.push(&entry) {
                 Ok(()) => {}
                 Err(IllegalEntry::View { source, .. }) => return Err(source.into()),
                 Err(error) => return Err(impossible(entry.seq, error.to_string())),
             }
-            head = Head { seq: entry.seq, hash: entry.hash };
-            if head.seq.0.is_multiple_of(CHUNK) {
+            if entry.seq.0.is_multiple_of(CHUNK) {
                 break;
             }
         }
-        if head.seq == before {
+        if batch.end() == &end {
             return Ok(());
         }
+        end = batch.end().clone();
         // Entries' own lines are not asked for while folding, and would be most of the memory.
-        let mut changes = batch.take(0);
+        let mut changes = batch.take();
         changes.retain(|key, _| !key.starts_with('e'));
         folded.changes.extend(changes);
     }

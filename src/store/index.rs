@@ -27,6 +27,7 @@ const BEHIND: usize = 4096;
 /// Changes are written behind: handing each to sled would make the journal's next fdatasync pay for sled's file too.
 pub(super) struct Index {
     db: Db,
+    path: PathBuf,
     behind: Mutex<Changes>,
     /// Why it must not be used again, once something in it could not be read.
     broken: Mutex<Option<String>>,
@@ -42,7 +43,21 @@ pub(super) enum OpenError {
     Broken(String),
 }
 
-/// The first key at which two indexes differ.
+/// Records in key order.
+pub(super) struct Rows<'i> {
+    index: &'i Index,
+    rows: sled::Iter,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(sled::IVec, sled::IVec), ViewError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.index.guarded(|| self.rows.next().transpose()).transpose()
+    }
+}
+
+/// The first key at which two sets of records differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Difference {
     Missing(String),
@@ -67,7 +82,14 @@ impl Index {
                     waited += PAUSE;
                 }
                 Err(error) => return Err(error),
-                Ok(db) => return Ok(Self { db, behind: Mutex::default(), broken: Mutex::default() }),
+                Ok(db) => {
+                    return Ok(Self {
+                        db,
+                        path: path.to_path_buf(),
+                        behind: Mutex::default(),
+                        broken: Mutex::default(),
+                    });
+                }
             }
         }
     }
@@ -108,6 +130,29 @@ impl Index {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands everything to sled and its file to the disk. sled itself never flushes the device, nor its directory.
+    pub fn make_durable(&self) -> Result<(), ViewError> {
+        self.settle()?;
+        self.guarded(|| self.db.flush())?;
+        let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
+        let synced =
+            sync(&self.path.join("db")).and_then(|()| sync(&self.path.join("conf"))).and_then(|()| sync(&self.path));
+        synced.map_err(|error| ViewError::Unreadable(error.to_string()))
+    }
+
+    /// Every record but the entries' own lines, in key order.
+    pub fn each(&self, each: &mut dyn FnMut(&str, &str) -> Result<(), ViewError>) -> Result<(), ViewError> {
+        self.settle()?;
+        for (from, to) in [("", "e"), ("f", "\u{10FFFF}")] {
+            let mut rows = self.db.range(from.as_bytes()..to.as_bytes());
+            while let Some((key, value)) = self.guarded(|| rows.next().transpose())? {
+                let text = |bytes| std::str::from_utf8(bytes).map_err(|error| ViewError::Unreadable(error.to_string()));
+                each(text(&key)?, text(&value)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The number of the last entry whose line it holds.
     pub fn last_entry(&self) -> Result<Option<Seq>, ViewError> {
         self.settle()?;
@@ -121,25 +166,11 @@ impl Index {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The first record in which `self` differs from `right`, which is known to be right.
-    pub fn compare(&self, right: &Self) -> Result<Option<Difference>, ViewError> {
-        self.settle()?;
-        right.settle()?;
-        let (mut ours, mut theirs) = (self.db.iter(), right.db.iter());
-        loop {
-            let (a, b) = self.guarded(|| Ok((ours.next().transpose()?, theirs.next().transpose()?)))?;
-            let difference: fn(String) -> Difference = match (&a, &b) {
-                (None, None) => return Ok(None),
-                (Some(a), Some(b)) if a == b => continue,
-                (Some(a), Some(b)) if a.0 == b.0 => Difference::Different,
-                (Some(a), Some(b)) if a.0 < b.0 => Difference::Extra,
-                (Some(_), None) => Difference::Extra,
-                (None | Some(_), Some(_)) => Difference::Missing,
-            };
-            let ours = matches!(difference(String::new()), Difference::Extra(_));
-            let key = if ours { a } else { b }.map(|(key, _)| String::from_utf8_lossy(&key).into_owned());
-            return Ok(Some(difference(key.unwrap_or_default())));
-        }
+    /// The records from one key up to another, as they are in sled.
+    pub fn rows<'i>(&'i self, from: &str, to: &str) -> Rows<'i> {
+        // What is still behind is handed over first; if that fails, so will reading.
+        drop(self.settle());
+        Rows { index: self, rows: self.db.range(from.as_bytes()..to.as_bytes()) }
     }
 
     /// sled panics on damage that it notices too late; here that is an error like any other.

@@ -2,20 +2,21 @@
 
 use super::files::{io, keep_aside};
 use super::records::Position;
+use super::segments::{self, Part};
 use super::{StoreError, crash};
 use crate::model::{Entry, Seq};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// How much of the chain's end is proved before something is appended to it.
 const TAIL: u64 = 64 * 1024;
 
-/// `journal.jsonl` of one ledger, open.
+/// The journal of one ledger, open: its sealed segments, oldest first, and the part that is written to.
+/// Offsets count from its first byte, whatever segment that is in.
 pub(super) struct Journal {
-    file: File,
-    path: PathBuf,
+    parts: Vec<Part>,
 }
 
 /// How a walk along the chain ended.
@@ -45,59 +46,109 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 impl Journal {
     /// `None` when there is no such file.
     pub fn open(dir: &Path, write: bool) -> Result<Option<Self>, StoreError> {
-        let path = path(dir);
-        match OpenOptions::new().read(true).write(write).open(&path) {
-            Ok(file) => Ok(Some(Self { file, path })),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io("open", &path)(error)),
-        }
+        Ok(segments::parts(dir, write)?.map(|parts| Self { parts }))
     }
 
     /// Entries in a file without a name.
     pub fn of(file: File, path: PathBuf) -> Self {
-        Self { file, path }
+        Self { parts: vec![Part::of(file, path)] }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The same files, through handles of their own.
+    pub fn again(&self) -> Result<Self, StoreError> {
+        Ok(Self { parts: self.parts.iter().map(Part::again).collect::<Result<_, _>>()? })
+    }
+
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The part that is written to: there always is one.
+    fn active(&self) -> Result<&Part, StoreError> {
+        self.parts.last().ok_or(StoreError::NothingToAppend)
+    }
+
+    /// The file that a byte stands in, and where there.
+    pub fn place(&self, offset: u64) -> (&Path, u64) {
+        let part = self.parts.iter().rev().find(|part| part.begin <= offset);
+        part.map_or((Path::new("journal.jsonl"), offset), |part| (&part.path, offset - part.begin))
     }
 
     pub fn len(&self) -> Result<u64, StoreError> {
-        Ok(self.file.metadata().map_err(io("read", &self.path))?.len())
+        let active = self.active()?;
+        Ok(active.begin + active.file()?.metadata().map_err(io("read", &active.path))?.len())
+    }
+
+    /// Whether it is time to seal the active part, when the journal ends at `end`.
+    pub fn is_long(&self, end: u64) -> bool {
+        self.parts.last().is_some_and(|active| end.saturating_sub(active.begin) >= segments::long())
+    }
+
+    /// What tells this journal's files from others that take their place: the active part's inode and its length.
+    pub fn stamp(&self) -> Result<(u64, u64), StoreError> {
+        let active = self.active()?;
+        let now = std::fs::metadata(&active.path).map_err(io("read", &active.path))?;
+        let held = active.file()?.metadata().map_err(io("read", &active.path))?;
+        // Another file under its name is a length that no journal has.
+        Ok((now.ino(), if now.ino() == held.ino() { active.begin + now.len() } else { u64::MAX }))
     }
 
     /// The commit: returns when the text is on the disk. When it fails, the file is as long as it was.
     pub fn append(&self, end: u64, text: &[u8]) -> Result<(), StoreError> {
-        let written = self.file.write_all_at(text, end).and_then(|()| {
+        let active = self.active()?;
+        let (file, at) = (active.file()?, end - active.begin);
+        let written = file.write_all_at(text, at).and_then(|()| {
             crash::point();
-            self.file.sync_data()
+            file.sync_data()
         });
         crash::point();
         written.map_err(|error| {
             // If this fails as well, the next writer finds a torn tail and cuts it.
-            drop(self.file.set_len(end).and_then(|()| self.file.sync_data()));
-            io("append to", &self.path)(error)
+            drop(file.set_len(at).and_then(|()| file.sync_data()));
+            io("append to", &active.path)(error)
         })
     }
 
     /// Cuts off what stands after `end`, kept in a file of its own; says where.
     pub fn cut(&self, end: u64) -> Result<PathBuf, StoreError> {
-        let kept = keep_aside(&self.path, &mut self.bytes(end, self.len()?))?;
+        let active = self.active()?;
+        let Some(at) = end.checked_sub(active.begin) else {
+            let (file, offset) = self.place(end);
+            return Err(StoreError::Damaged {
+                what: "a sealed segment ends in something that is no entry".to_owned(),
+                file: file.to_path_buf(),
+                offset: Some(offset),
+            });
+        };
+        let kept = keep_aside(&active.path, &mut self.bytes(end, self.len()?))?;
         crash::point();
-        self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(io("cut", &self.path))?;
+        let file = active.file()?;
+        file.set_len(at).and_then(|()| file.sync_data()).map_err(io("cut", &active.path))?;
         crash::point();
         Ok(kept)
     }
 
     fn bytes(&self, from: u64, to: u64) -> Bytes<'_> {
-        Bytes { file: &self.file, at: from, to }
+        Bytes { parts: &self.parts, at: from, to }
+    }
+
+    fn unreadable(&self, offset: u64, error: std::io::Error) -> StoreError {
+        let (file, offset) = self.place(offset);
+        match error.kind() {
+            ErrorKind::UnexpectedEof => StoreError::Damaged {
+                what: "a sealed segment is missing, or shorter than it was".to_owned(),
+                file: file.to_path_buf(),
+                offset: Some(offset),
+            },
+            _ => io("read", file)(error),
+        }
     }
 
     /// The raw lines in a run of bytes, each with the offset it begins at and without its line's end.
     pub fn lines(&self, from: u64, to: u64) -> Lines<'_> {
         Lines {
             reader: BufReader::with_capacity(1 << 16, self.bytes(from, to)),
-            path: &self.path,
+            journal: self,
             at: from,
             line: Vec::new(),
         }
@@ -105,13 +156,22 @@ impl Journal {
 
     /// Walks the chain from a place that is known to be good, proving each entry, up to byte `to`.
     pub fn walk(&self, from: &Position, to: u64, each: &mut Visit<'_>) -> Result<Walked, StoreError> {
+        self.some(from, to, u64::MAX, each)
+    }
+
+    /// The same, at most `most` entries.
+    pub fn some(&self, from: &Position, to: u64, most: u64, each: &mut Visit<'_>) -> Result<Walked, StoreError> {
         let mut good = from.clone();
         let mut lines = self.lines(from.offset, to);
-        while let Some(line) = lines.next_line()? {
+        let mut left = most;
+        while left > 0
+            && let Some(line) = lines.next_line()?
+        {
             match line.follows(&good) {
                 Ok(entry) => {
                     good = Position { seq: entry.seq, hash: entry.hash.clone(), offset: line.end };
                     each(entry, &good)?;
+                    left -= 1;
                 }
                 Err(what) => {
                     let end =
@@ -145,11 +205,14 @@ impl Journal {
         if place.offset == 0 {
             return Ok(*place == Position::start());
         }
-        let Some(line) = self.line_before(place.offset)? else { return Ok(false) };
-        Ok(std::str::from_utf8(&line)
-            .ok()
-            .and_then(|line| Entry::parse(line).ok())
-            .is_some_and(|entry| entry.seq == place.seq && entry.hash == place.hash))
+        let entry = self.entry_before(place.offset)?;
+        Ok(entry.is_some_and(|entry| entry.seq == place.seq && entry.hash == place.hash))
+    }
+
+    /// The entry that ends just before byte `end`.
+    pub fn entry_before(&self, end: u64) -> Result<Option<Entry>, StoreError> {
+        let line = self.line_before(end)?;
+        Ok(line.and_then(|line| Entry::parse(std::str::from_utf8(&line).ok()?).ok()))
     }
 
     /// The line that ends at `end`, without its line's end; `None` if no line ends there.
@@ -158,7 +221,7 @@ impl Journal {
         loop {
             let from = end.saturating_sub(window);
             let mut bytes = Vec::new();
-            self.bytes(from, end).read_to_end(&mut bytes).map_err(io("read", &self.path))?;
+            self.bytes(from, end).read_to_end(&mut bytes).map_err(|error| self.unreadable(from, error))?;
             if bytes.pop() != Some(b'\n') || self.len()? < end {
                 return Ok(None);
             }
@@ -181,18 +244,26 @@ fn any_entry_after(lines: &mut Lines<'_>, seq: Seq) -> Result<bool, StoreError> 
     Ok(false)
 }
 
-/// A run of a file's bytes; other readers of the same file are not disturbed.
+/// A run of the journal's bytes; other readers of the same files are not disturbed.
 struct Bytes<'f> {
-    file: &'f File,
+    parts: &'f [Part],
     at: u64,
     to: u64,
 }
 
 impl Read for Bytes<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = usize::try_from(self.to.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let part = self.parts.iter().rposition(|part| part.begin <= self.at).unwrap_or_default();
+        let Some(this) = self.parts.get(part) else { return Ok(0) };
+        // A sealed segment ends where the next part begins, whatever its file says.
+        let end = self.parts.get(part + 1).map_or(self.to, |next| next.begin.min(self.to));
+        let left = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = buffer.len().min(left);
-        let read = self.file.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at)?;
+        let file = this.file().map_err(|_| std::io::Error::from(ErrorKind::UnexpectedEof))?;
+        let read = file.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at - this.begin)?;
+        if read == 0 && most > 0 && part + 1 < self.parts.len() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         self.at += u64::try_from(read).unwrap_or(u64::MAX);
         Ok(read)
     }
@@ -201,7 +272,7 @@ impl Read for Bytes<'_> {
 /// Lines read one at a time into one buffer: a long journal costs no more memory than its longest line.
 pub(super) struct Lines<'f> {
     reader: BufReader<Bytes<'f>>,
-    path: &'f Path,
+    journal: &'f Journal,
     at: u64,
     line: Vec<u8>,
 }
@@ -219,7 +290,8 @@ pub(super) struct Line<'l> {
 impl Lines<'_> {
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, StoreError> {
         self.line.clear();
-        let read = self.reader.read_until(b'\n', &mut self.line).map_err(io("read", self.path))?;
+        let read =
+            self.reader.read_until(b'\n', &mut self.line).map_err(|error| self.journal.unreadable(self.at, error))?;
         if read == 0 {
             return Ok(None);
         }
@@ -232,6 +304,14 @@ impl Lines<'_> {
 }
 
 impl Line<'_> {
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// The entry this line is, proved by its own hash.
     pub fn entry(&self) -> Result<Entry, String> {
         if !self.whole {

@@ -2,7 +2,7 @@
 
 use super::records::{Batch, Changes, Position, Records, View, newer};
 use super::{LedgerStore, NewerEntry, StoreError};
-use crate::model::{Actor, Entry, Event, Head, LedgerView, Seq};
+use crate::model::{Actor, Entry, Event, LedgerView, Seq};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +14,7 @@ pub struct MemoryStore(RwLock<Arc<Kept>>);
 #[derive(Clone)]
 struct Kept {
     records: BTreeMap<String, String>,
-    head: Head,
+    end: Position,
 }
 
 /// Sets and removes what a batch says.
@@ -30,7 +30,7 @@ pub(super) fn apply(records: &mut BTreeMap<String, String>, changes: Changes) {
 impl MemoryStore {
     /// A new ledger, with its first entry.
     pub fn create(id: Uuid, at: Timestamp, by: &Actor) -> Result<Self, StoreError> {
-        let store = Self(RwLock::new(Arc::new(Kept { records: BTreeMap::new(), head: Position::start().head() })));
+        let store = Self(RwLock::new(Arc::new(Kept { records: BTreeMap::new(), end: Position::start() })));
         store.append(at, by, &Event::LedgerCreated { id })?;
         Ok(store)
     }
@@ -41,17 +41,15 @@ impl MemoryStore {
 
     fn commit(&self, base: Option<Seq>, at: Timestamp, by: &Actor, events: &[Event]) -> Result<Vec<Entry>, StoreError> {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(base) = base.filter(|base| *base != kept.head.seq) {
-            return Err(StoreError::Moved { base, head: kept.head.clone() });
+        if let Some(base) = base.filter(|base| *base != kept.end.seq) {
+            return Err(StoreError::Moved { base, head: kept.end.head() });
         }
-        let mut batch = Batch::after(&kept.records, kept.head.clone())?;
+        let mut batch = Batch::after(&kept.records, kept.end.clone())?;
         let entries = batch.compose(at, by, events)?;
-        let changes = batch.take(0);
+        let (changes, end) = (batch.take(), batch.end().clone());
         let kept = Arc::make_mut(&mut kept);
         apply(&mut kept.records, changes);
-        if let Some(last) = entries.last() {
-            kept.head = Head { seq: last.seq, hash: last.hash.clone() };
-        }
+        kept.end = end;
         Ok(entries)
     }
 }
@@ -59,7 +57,7 @@ impl MemoryStore {
 impl LedgerStore for MemoryStore {
     fn view(&self) -> Result<Box<dyn LedgerView + '_>, StoreError> {
         let kept = self.kept();
-        let head = kept.head.clone();
+        let head = kept.end.head();
         Ok(Box::new(View { records: kept, head }))
     }
 

@@ -1,14 +1,21 @@
-//! Memory: where entries are kept. Two copies, one truth: the journal is the commit point, the index is derived.
+//! Memory: where entries are kept. The journal is the commit point, the index its second copy, the view what readers need.
 
 mod records;
 mod journal;
+mod segments;
 mod index;
-mod folded;
+mod view;
+mod known;
+mod live;
 mod lock;
 mod lease;
 mod attach;
+mod remake;
 mod disk;
 mod memory;
+mod threads;
+mod compare;
+mod prove;
 mod verify;
 mod repair;
 mod transfer;

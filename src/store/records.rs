@@ -17,7 +17,7 @@ pub(super) const NEWER: &str = "!newer";
 
 /// The version of the keyed records. Raise it whenever `transition` makes other records from the same entries: an
 /// index of another version is built again from the journal.
-pub(super) const FOLD: u32 = 2;
+pub(super) const FOLD: u32 = 3;
 
 /// Keys to be set (`Some`) or removed (`None`), all at once.
 pub(super) type Changes = BTreeMap<String, Option<String>>;
@@ -25,6 +25,14 @@ pub(super) type Changes = BTreeMap<String, Option<String>>;
 /// The key of a record: the table's letter, then its key there.
 pub(super) fn record_key(table: Table, key: &str) -> String {
     format!("{}{key}", table.letter())
+}
+
+/// Every so many entries it is noted where one begins: a line is found without a record of its own.
+pub(super) const MILESTONE: u64 = 64;
+
+/// The key under which it stands where the entry `seq`, a multiple of `MILESTONE`, begins.
+pub(super) fn milestone_key(seq: Seq) -> String {
+    format!("#{}", seq.key())
 }
 
 /// The key of an entry's own line.
@@ -49,6 +57,12 @@ impl Position {
     pub fn head(&self) -> Head {
         Head { seq: self.seq, hash: self.hash.clone() }
     }
+
+    /// After one more entry, which ends its line.
+    pub fn past(&self, entry: &Entry) -> Self {
+        let length = u64::try_from(entry.line().len()).unwrap_or(u64::MAX) + 1;
+        Self { seq: entry.seq, hash: entry.hash.clone(), offset: self.offset + length }
+    }
 }
 
 /// What stands under `APPLIED`.
@@ -63,6 +77,11 @@ pub(super) struct Applied {
 }
 
 impl Applied {
+    /// What this imgctl notes at this place.
+    pub fn at(place: &Position) -> Self {
+        Self { seq: place.seq, hash: place.hash.clone(), offset: place.offset, format: FORMAT, fold: FOLD }
+    }
+
     pub fn position(&self) -> Position {
         Position { seq: self.seq, hash: self.hash.clone(), offset: self.offset }
     }
@@ -204,13 +223,18 @@ fn decode<T: serde::de::DeserializeOwned>(key: &str, text: Option<String>) -> Re
 pub(super) struct Batch<'a> {
     base: &'a dyn Records,
     changes: Changes,
-    head: Head,
+    end: Position,
     newer: Option<NewerEntry>,
 }
 
 impl<'a> Batch<'a> {
-    pub fn after(base: &'a dyn Records, head: Head) -> Result<Self, ViewError> {
-        Ok(Self { base, changes: Changes::new(), head, newer: newer(base)? })
+    pub fn after(base: &'a dyn Records, end: Position) -> Result<Self, ViewError> {
+        Ok(Self { base, changes: Changes::new(), end, newer: newer(base)? })
+    }
+
+    /// Where the journal ends after what was pushed.
+    pub fn end(&self) -> &Position {
+        &self.end
     }
 
     /// Folds one entry that is already part of the chain. From the first newer one on, entries are only kept.
@@ -221,12 +245,15 @@ impl<'a> Batch<'a> {
             self.changes.insert(NEWER.to_owned(), Some(json(&newer)));
         }
         if self.newer.is_none() {
-            let changes = transition(&View { records: &*self, head: self.head.clone() }, entry)?;
+            let changes = transition(&View { records: &*self, head: self.end.head() }, entry)?;
             self.changes
                 .extend(changes.into_iter().map(|change| (record_key(change.table, &change.key), change.value)));
         }
+        if entry.seq.0.is_multiple_of(MILESTONE) {
+            self.changes.insert(milestone_key(entry.seq), Some(self.end.offset.to_string()));
+        }
         self.changes.insert(entry_key(entry.seq), Some(entry.line().to_owned()));
-        self.head = Head { seq: entry.seq, hash: entry.hash.clone() };
+        self.end = self.end.past(entry);
         Ok(())
     }
 
@@ -237,10 +264,10 @@ impl<'a> Batch<'a> {
         }
         let mut entries = Vec::new();
         for event in events {
-            let seq = self.head.seq.next();
+            let seq = self.end.seq.next();
             let impossible = |why: String| StoreError::Illegal(IllegalEntry::Impossible { seq, why });
             let entry =
-                Entry::seal(seq, at, by, event, &self.head.hash).map_err(|error| impossible(error.to_string()))?;
+                Entry::seal(seq, at, by, event, &self.end.hash).map_err(|error| impossible(error.to_string()))?;
             if entry.is_newer() {
                 return Err(impossible("an event that this imgctl does not know cannot be written by it".to_owned()));
             }
@@ -252,9 +279,8 @@ impl<'a> Batch<'a> {
 
     /// Everything to be set at once, with the mark of how far the records then follow the journal. Once the base has
     /// it, more can be pushed.
-    pub fn take(&mut self, offset: u64) -> Changes {
-        let applied = Applied { seq: self.head.seq, hash: self.head.hash.clone(), offset, format: FORMAT, fold: FOLD };
-        self.changes.insert(APPLIED.to_owned(), Some(json(&applied)));
+    pub fn take(&mut self) -> Changes {
+        self.changes.insert(APPLIED.to_owned(), Some(json(&Applied::at(&self.end))));
         std::mem::take(&mut self.changes)
     }
 }
@@ -319,17 +345,17 @@ mod tests {
             std::fs::read_dir(fixtures().join("v1")).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
         let mut records = BTreeMap::new();
-        let mut head = Position::start().head();
+        let mut end = Position::start();
         for file in files {
             let entry = Entry::parse(std::fs::read_to_string(file).unwrap().trim_end()).unwrap();
-            let mut batch = Batch::after(&records, head).unwrap();
+            let mut batch = Batch::after(&records, end).unwrap();
             batch.push(&entry).unwrap();
-            let changes = batch.take(0);
+            let changes = batch.take();
+            end = batch.end().clone();
             super::super::memory::apply(&mut records, changes);
-            head = Head { seq: entry.seq, hash: entry.hash };
         }
         let mut text = String::new();
-        for (key, value) in records.iter().filter(|(key, _)| !key.starts_with(['!', 'e'])) {
+        for (key, value) in records.iter().filter(|(key, _)| !key.starts_with(['!', '#', 'e'])) {
             writeln!(text, "{key} = {value}").unwrap();
         }
         let name = format!("records.{FOLD}.txt");
@@ -344,7 +370,7 @@ mod tests {
     fn a_batch_is_read_over_its_base() {
         let base: BTreeMap<String, String> =
             ["ia", "ib", "ic", "id"].map(|key| (key.to_owned(), "old".to_owned())).into();
-        let mut batch = Batch::after(&base, Head::empty()).unwrap();
+        let mut batch = Batch::after(&base, Position::start()).unwrap();
         batch.changes = [("ib", None), ("ic", Some("new")), ("ie", Some("new"))]
             .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
             .into();

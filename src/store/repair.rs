@@ -1,14 +1,21 @@
-//! Repair: the bad copy from the good one, entry by entry. What neither has is said, never invented.
+//! Repair: each copy from the other, entry by entry. What neither has is said, never invented.
 
-use super::attach::{Trouble, catch_up, line};
-use super::files::{io, keep_replaced, name, set_aside, write_whole};
+use super::attach::{Scratch, Trouble, catch_up, line};
+use super::compare::{compare, compare_views};
+use super::files::{io, keep_replaced, name, set_aside, sync_dir, write_whole};
 use super::index::{self, Index};
-use super::journal::{self, End, Journal};
+use super::journal::{self, Journal};
+use super::known::damaged;
+use super::live::{Live, Miss};
 use super::records::Position;
-use super::verify::told;
+use super::remake::Replay;
+use super::segments::{self, Part};
+use super::view::{self, NoView};
 use super::{DiskStore, StoreError};
 use crate::model::{Entry, Head, Seq};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What repair came to.
@@ -21,12 +28,21 @@ pub struct Repaired {
 
 /// Both copies as far as they can be read.
 struct Copies {
-    journal: Option<Journal>,
-    /// Entry → where its line begins in the journal, for every line that is an entry.
-    begins: BTreeMap<u64, u64>,
+    parts: Vec<Source>,
+    /// Entry → the part and the place in it where its line begins, for every line that is an entry.
+    begins: BTreeMap<u64, (usize, u64)>,
     index: Option<Arc<Index>>,
     /// The highest entry that either copy has.
     top: Seq,
+}
+
+/// One file of the journal, by itself.
+struct Source {
+    path: std::path::PathBuf,
+    /// The offset of its first byte in the whole chain.
+    begin: u64,
+    /// `None` when the file is lost.
+    lines: Option<Journal>,
 }
 
 /// How the whole chain can be put together.
@@ -34,8 +50,8 @@ struct Copies {
 struct Survey {
     lost: Vec<Seq>,
     from_index: Vec<Seq>,
-    /// Whether the journal is just these lines and nothing else.
-    intact: bool,
+    /// The parts that are not just their entries' lines.
+    bad: BTreeSet<usize>,
 }
 
 impl DiskStore {
@@ -44,41 +60,79 @@ impl DiskStore {
     ///
     /// Entries that neither copy has are the error `Lost`; then nothing was changed.
     pub fn repair(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Repaired, StoreError> {
+        let mut live = self.shared.live();
+        *live = None;
         let _lock = self.shared.lock()?;
         let mut did = Vec::new();
         let (index, why) = match self.index() {
             Ok(index) => (Some(index?), None),
             Err(why) => (None, Some(why)),
         };
+        if let Some(index) = &index {
+            self.shared.salvage_into(index);
+        }
         let copies = Copies::read(&self.shared.dir, index)?;
         let survey = copies.survey(progress)?;
         if !survey.lost.is_empty() || copies.top == Seq(0) {
             return Err(StoreError::Lost { dir: self.shared.dir.clone(), lost: survey.lost });
         }
-        if !survey.intact {
-            did.push(copies.rewrite(&self.shared.dir, &survey)?);
+        if !survey.bad.is_empty() {
+            did.extend(copies.rewrite(&survey)?);
         }
         drop(copies);
-        did.extend(self.repair_index(why)?);
-        Ok(Repaired { did, head: self.shared.attach()?.end.head() })
+        did.extend(self.repair_seals()?);
+        let replay = Replay::within(self.scratch_dir()?, self.journal()?)?;
+        did.extend(self.repair_index(why, &replay)?);
+        did.extend(self.repair_view(replay)?);
+        self.shared.attach(&mut live)?;
+        let head = live.as_ref().map(|live| live.known.end.head()).unwrap_or_else(Head::empty);
+        Ok(Repaired { did, head })
     }
 
-    /// Compares the index with one that is built anew, and replaces it if they differ.
-    fn repair_index(&self, why: Option<String>) -> Result<Option<String>, StoreError> {
+    fn scratch_dir(&self) -> Result<tempfile::TempDir, StoreError> {
+        // Beside the ledger's own files: it is moved into their place without being copied.
+        let named = self.shared.dir.clone();
+        tempfile::Builder::new().prefix("view.new.").tempdir_in(&named).map_err(io("create", &named))
+    }
+
+    /// Seals that are missing, or do not tell what is in their segments.
+    fn repair_seals(&self) -> Result<Vec<String>, StoreError> {
+        let mut did = Vec::new();
         let journal = self.journal()?;
-        let scratch = self.shared.scratch("index.new").map_err(Trouble::into_store)?;
-        let fresh = scratch.index().map_err(Trouble::into_store)?;
-        let walked = catch_up(fresh, &journal, &Position::start(), &mut |_| ()).map_err(Trouble::into_store)?;
-        if let End::Damaged { what } | End::Torn { what } = walked.end {
-            return Err(super::attach::damaged(&journal, &walked.good, what));
+        for pair in journal.parts().windows(2) {
+            let [part, next] = pair else { continue };
+            let right = segments::describe(&journal, part, next.begin)?;
+            if part.seal().is_some_and(|seal| seal == right) {
+                continue;
+            }
+            let path = part.seal_path();
+            let kept = if path.exists() {
+                format!("; the old one is kept as {}", name(&set_aside(&path)?))
+            } else {
+                String::new()
+            };
+            did.push(format!("the seal of {} was made again{kept}", name(&part.path)));
         }
+        segments::write_missing_seals(&self.shared.dir)?;
+        Ok(did)
+    }
+
+    /// Compares the index with the records that follow from the journal, and builds it again if they differ.
+    fn repair_index(&self, why: Option<String>, replay: &Replay) -> Result<Option<String>, StoreError> {
+        let journal = self.journal()?;
         let why = match why {
             Some(why) => why,
-            None => match self.index_differs(&journal, fresh) {
+            None => match self.index_differs(&journal, replay) {
                 None => return Ok(None),
                 Some(why) => why,
             },
         };
+        let scratch: Scratch = self.shared.scratch("index.new").map_err(Trouble::into_store)?;
+        let fresh = scratch.index().map_err(Trouble::into_store)?;
+        let walked = catch_up(fresh, &journal, &Position::start(), &mut |_| ()).map_err(Trouble::into_store)?;
+        if let journal::End::Damaged { what } | journal::End::Torn { what } = walked.end {
+            return Err(damaged(&journal, &walked.good, what));
+        }
         self.shared.lease.close();
         let path = index::path(&self.shared.dir);
         let kept = if path.exists() {
@@ -90,7 +144,7 @@ impl DiskStore {
         Ok(Some(format!("the index was built again from the journal ({why}){kept}")))
     }
 
-    fn index_differs(&self, journal: &Journal, fresh: &Index) -> Option<String> {
+    fn index_differs(&self, journal: &Journal, replay: &Replay) -> Option<String> {
         let index = match self.index() {
             Ok(Ok(index)) => index,
             Ok(Err(error)) => return Some(error.to_string()),
@@ -104,53 +158,123 @@ impl DiskStore {
             catch_up(&index, journal, &applied.position(), &mut |_| ())?;
             Ok(true)
         };
-        match joins().map(|joins| joins.then(|| index.compare(fresh))) {
-            Ok(Some(Ok(difference))) => difference.map(|difference| told(&difference)),
+        match joins().map(|joins| joins.then(|| compare(&index, &replay.layers))) {
+            Ok(Some(Ok(None))) => lines_differ(&index, journal).unwrap_or_else(|error| Some(error.to_string())),
+            Ok(Some(Ok(difference))) => difference.map(|difference| difference.told("index")),
             Ok(Some(Err(error))) => Some(error.to_string()),
             Ok(None) => Some("it held another history".to_owned()),
             Err(trouble) => Some(trouble.into_store().to_string()),
         }
     }
+
+    /// Puts the replayed records in the view's place, if the view is not what they are.
+    fn repair_view(&self, replay: Replay) -> Result<Option<String>, StoreError> {
+        let why = match Live::look(&self.shared.dir) {
+            Ok(live) => match compare_views(&live.known.layers, &replay.layers) {
+                Ok(None) => return Ok(None),
+                Ok(Some(difference)) => difference.told("view"),
+                Err(error) => error.to_string(),
+            },
+            Err(Miss::Store(error)) => error.to_string(),
+            Err(Miss::NoView(NoView::Missing)) => "it was missing".to_owned(),
+            Err(Miss::NoView(NoView::Unusable(why)) | Miss::Disagrees(why)) => why,
+            Err(Miss::Far) => return Ok(None),
+        };
+        let path = view::path(&self.shared.dir);
+        let kept = if path.exists() {
+            format!("; the old one is kept as {}", name(&set_aside(&path)?))
+        } else {
+            String::new()
+        };
+        fs::rename(replay.view(), &path).map_err(io("rename", &replay.view()))?;
+        sync_dir(&self.shared.dir)?;
+        Ok(Some(format!("the view was made again from the journal ({why}){kept}")))
+    }
+}
+
+/// In what the index's copies of the lines differ from the journal's own.
+fn lines_differ(index: &Index, journal: &Journal) -> Result<Option<String>, StoreError> {
+    let mut rows = index.rows("e", "f");
+    let mut found = None;
+    journal.walk(&Position::start(), journal.len()?, &mut |entry, _| {
+        let row = rows.next().transpose()?;
+        if found.is_none() && row.is_none_or(|(_, value)| value.as_ref() != entry.line().as_bytes()) {
+            found = Some(format!("entry {} is not in the index as the journal has it", entry.seq));
+        }
+        Ok(())
+    })?;
+    Ok(found.or_else(|| rows.next().map(|_| "the index has further entries".to_owned())))
+}
+
+impl Source {
+    fn of(part: &Part) -> Result<Self, StoreError> {
+        let lines = match part.file() {
+            Ok(file) => Some(Journal::of(file.try_clone().map_err(io("read", &part.path))?, part.path.clone())),
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: part.path.clone(), begin: part.begin, lines })
+    }
 }
 
 impl Copies {
-    fn read(dir: &std::path::Path, index: Option<Arc<Index>>) -> Result<Self, StoreError> {
+    fn read(dir: &Path, index: Option<Arc<Index>>) -> Result<Self, StoreError> {
         let journal = Journal::open(dir, false)?;
+        let parts = match &journal {
+            Some(journal) => journal.parts().iter().map(Source::of).collect::<Result<Vec<_>, _>>()?,
+            None => vec![Source { path: journal::path(dir), begin: 0, lines: None }],
+        };
         let mut begins = BTreeMap::new();
-        if let Some(journal) = &journal {
+        for (number, part) in parts.iter().enumerate() {
+            let Some(journal) = &part.lines else { continue };
             let mut lines = journal.lines(0, journal.len()?);
             while let Some(line) = lines.next_line()? {
                 if let Ok(entry) = line.entry() {
-                    begins.entry(entry.seq.0).or_insert(line.begin);
+                    begins.entry(entry.seq.0).or_insert((number, line.begin));
                 }
             }
         }
         let highest = begins.last_key_value().map(|(seq, _)| Seq(*seq)).unwrap_or_default();
         let indexed = index.as_ref().and_then(|index| index.last_entry().ok().flatten()).unwrap_or_default();
-        Ok(Self { journal, begins, index, top: highest.max(indexed) })
+        Ok(Self { parts, begins, index, top: highest.max(indexed) })
     }
 
-    /// One entry from the journal if it is there and follows, else from the index; and whether it is the journal's.
-    fn pick(&self, seq: Seq, follows: &dyn Fn(&Entry) -> bool) -> Result<Option<(Entry, bool)>, StoreError> {
-        if let (Some(journal), Some(begin)) = (&self.journal, self.begins.get(&seq.0)) {
+    /// One entry from the journal if it is there and follows, else from the index; and where the journal has it.
+    fn pick(
+        &self,
+        seq: Seq,
+        follows: &dyn Fn(&Entry) -> bool,
+    ) -> Result<Option<(Entry, Option<(usize, u64)>)>, StoreError> {
+        if let Some((number, begin)) = self.begins.get(&seq.0)
+            && let Some(journal) = self.parts.get(*number).and_then(|part| part.lines.as_ref())
+        {
             let entry = journal.lines(*begin, journal.len()?).next_line()?.and_then(|line| line.entry().ok());
             if let Some(entry) = entry.filter(follows) {
-                return Ok(Some((entry, true)));
+                return Ok(Some((entry, Some((*number, *begin)))));
             }
         }
         let entry = self.index.as_ref().and_then(|index| line(index, seq).ok().flatten());
-        Ok(entry.filter(|entry| entry.seq == seq && follows(entry)).map(|entry| (entry, false)))
+        Ok(entry.filter(|entry| entry.seq == seq && follows(entry)).map(|entry| (entry, None)))
+    }
+
+    /// The part that holds the byte `offset`.
+    fn part_at(&self, offset: u64) -> usize {
+        self.parts.iter().rposition(|part| part.begin <= offset).unwrap_or_default()
     }
 
     fn survey(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Survey, StoreError> {
-        let mut survey = Survey { intact: self.journal.is_some(), ..Survey::default() };
+        let mut survey = Survey::default();
         // The hash before, and where the next line belongs; the hash is not known after an entry that is lost.
         let (mut before, mut offset) = (Some(Entry::root()), 0);
         for seq in (1..=self.top.0).map(Seq) {
             match self.pick(seq, &|entry| before.as_ref().is_none_or(|before| entry.prev == *before))? {
-                Some((entry, of_journal)) => {
-                    survey.intact &= of_journal && self.begins.get(&seq.0) == Some(&offset);
-                    if !of_journal {
+                Some((entry, found)) => {
+                    let number = self.part_at(offset);
+                    let begin = self.parts.get(number).map_or(0, |part| part.begin);
+                    if found != Some((number, offset - begin)) {
+                        survey.bad.insert(number);
+                    }
+                    if found.is_none() {
                         survey.from_index.push(seq);
                     }
                     offset += u64::try_from(entry.line().len()).unwrap_or(u64::MAX) + 1;
@@ -163,38 +287,63 @@ impl Copies {
             }
             progress(seq.0, self.top.0);
         }
-        if let Some(journal) = &self.journal {
-            survey.intact &= journal.len()? == offset;
+        for (number, part) in self.parts.iter().enumerate() {
+            let end = self.parts.get(number + 1).map_or(offset, |next| next.begin);
+            let length = part.lines.as_ref().map(Journal::len).transpose()?;
+            if length != Some(end.saturating_sub(part.begin)) {
+                survey.bad.insert(number);
+            }
         }
         Ok(survey)
     }
 
-    /// Writes the whole chain into a new journal and puts it in place; says what it did.
-    fn rewrite(&self, dir: &std::path::Path, survey: &Survey) -> Result<String, StoreError> {
-        let path = journal::path(dir);
-        let fill = |out: &mut dyn std::io::Write| {
-            let mut before = Entry::root();
-            for seq in (1..=self.top.0).map(Seq) {
-                let picked = self.pick(seq, &|entry| entry.prev == before)?;
-                let (entry, _) = picked.ok_or_else(|| StoreError::Lost { dir: dir.to_path_buf(), lost: vec![seq] })?;
+    /// Writes each bad part again and puts it in place; says what it did.
+    fn rewrite(&self, survey: &Survey) -> Result<Vec<String>, StoreError> {
+        let mut did = Vec::new();
+        for (number, part) in self.parts.iter().enumerate().filter(|(number, _)| survey.bad.contains(number)) {
+            let mut kept = None;
+            write_whole(
+                &part.path,
+                |out| self.fill(number, out),
+                || {
+                    kept = if part.path.exists() { Some(keep_replaced(&part.path)?) } else { None };
+                    Ok(())
+                },
+            )?;
+            let kept = kept.map(|kept| format!("; the old one is kept as {}", name(&kept))).unwrap_or_default();
+            did.push(format!("{} was written again{}{kept}", self.called(number), from_index(&survey.from_index)));
+        }
+        Ok(did)
+    }
+
+    fn called(&self, number: usize) -> String {
+        if number + 1 == self.parts.len() {
+            return "the journal".to_owned();
+        }
+        self.parts.get(number).map(|part| format!("the segment {}", name(&part.path))).unwrap_or_default()
+    }
+
+    /// Writes the entries that belong into one part.
+    fn fill(&self, number: usize, out: &mut dyn std::io::Write) -> Result<(), StoreError> {
+        let (mut before, mut offset) = (Entry::root(), 0);
+        for seq in (1..=self.top.0).map(Seq) {
+            let picked = self.pick(seq, &|entry| entry.prev == before)?;
+            let path = self.parts.get(number).map(|part| part.path.clone()).unwrap_or_default();
+            let (entry, _) = picked.ok_or_else(|| StoreError::Lost { dir: path.clone(), lost: vec![seq] })?;
+            if self.part_at(offset) == number {
                 writeln!(out, "{}", entry.line()).map_err(io("write", &path))?;
-                before = entry.hash;
             }
-            Ok(())
-        };
-        let mut kept = None;
-        write_whole(&path, fill, || {
-            kept = if path.exists() { Some(keep_replaced(&path)?) } else { None };
-            Ok(())
-        })?;
-        let kept = kept.map(|kept| format!("; the old one is kept as {}", name(&kept))).unwrap_or_default();
-        Ok(match survey.from_index.as_slice() {
-            [] => format!("the journal was written again without what does not belong there{kept}"),
-            [only] => format!("the journal was written again with entry {only} from the index{kept}"),
-            [first, .., last] => {
-                let many = survey.from_index.len();
-                format!("the journal was written again with {many} entries from the index, {first} to {last}{kept}")
-            }
-        })
+            offset += u64::try_from(entry.line().len()).unwrap_or(u64::MAX) + 1;
+            before = entry.hash;
+        }
+        Ok(())
+    }
+}
+
+fn from_index(entries: &[Seq]) -> String {
+    match entries {
+        [] => " without what does not belong there".to_owned(),
+        [only] => format!(" with entry {only} from the index"),
+        [first, .., last] => format!(" with {} entries from the index, {first} to {last}", entries.len()),
     }
 }

@@ -1,11 +1,14 @@
 //! Ledgers on their way: out as lines, and in again once the whole chain is proved.
 
-use super::attach::{Attached, Trouble, catch_up};
 use super::disk::Shared;
 use super::files::{io, keep_replaced, name, set_aside, write_whole};
-use super::index::{self, Index};
+use super::index;
 use super::journal::{self, End, Journal, Line, Lines};
+use super::known::{Known, damaged};
+use super::live::Live;
 use super::records::{Position, Records, entry_key};
+use super::remake::Replay;
+use super::view;
 use super::{DiskStore, StoreError, fork};
 use crate::model::{Entry, Head, Seq};
 use std::io::{BufRead, BufWriter, Write};
@@ -51,7 +54,7 @@ impl DiskStore {
             if entry.seq <= since { Ok(()) } else { writeln!(out, "{}", entry.line()).map_err(io("write", to)) }
         })?;
         if let End::Damaged { what } = walked.end {
-            return Err(super::attach::damaged(&journal, &walked.good, what));
+            return Err(damaged(&journal, &walked.good, what));
         }
         out.flush().map_err(io("write", to))?;
         match walked.good.head() {
@@ -78,26 +81,29 @@ pub fn import(dir: &Path, wait: Duration, source: &mut dyn BufRead) -> Result<(D
         let head = given.head.clone();
         return Ok(given.imported(shared, Seq(0), head));
     }
+    let mut live = shared.live();
     let lock = shared.lock()?;
-    let attached = shared.attach_to_write()?;
-    let head = attached.end.head();
+    shared.attach_to_write(&mut live)?;
+    let now = live.as_mut().ok_or(StoreError::NothingToAppend)?;
+    let head = now.known.end.head();
     given.joins(head.seq, dir)?;
-    let had = if given.holds(&head)? || given.is_held(&attached)? {
+    let had = if given.holds(&head)? || given.is_held(&now.known)? {
         if !given.is_whole() {
-            given.prove_after(attached.source.records(), head.clone())?;
+            given.prove_after(&now.known, now.known.end.clone())?;
         }
-        given.append(&attached)?;
+        given.append(&shared, now)?;
         head.seq
     } else {
         if head.seq > Seq(1) || !given.is_whole() {
-            return Err(given.fork(attached.source.records())?);
+            return Err(given.fork(&now.known)?);
         }
-        drop(attached);
         given.replace(&shared)?;
         Seq(0)
     };
-    let head = shared.attach()?.end.head();
+    shared.attach(&mut live)?;
+    let head = live.as_ref().map_or_else(Head::empty, |live| live.known.end.head());
     drop(lock);
+    drop(live);
     Ok(given.imported(shared, had, head))
 }
 
@@ -151,26 +157,23 @@ impl Given {
         Err(StoreError::Gap { dir: dir.to_path_buf(), ends, begins: self.base.seq.next() })
     }
 
-    /// That the entries can have happened in this order: folded into an index that nobody will use.
+    /// That the entries can have happened in this order: folded into records that nobody will use.
     fn prove(&self) -> Result<(), StoreError> {
-        let dir = tempfile::tempdir().map_err(io("create", Path::new("a temporary directory")))?;
-        let open = Index::open(&dir.path().join("index"), Duration::from_secs(1));
-        let index = open.map_err(|_| Trouble::Away.into_store())?;
-        match catch_up(&index, &self.chain, &Position::start(), &mut |_| ()) {
+        match Replay::of(self.chain.again()?) {
             Ok(_) => Ok(()),
-            Err(Trouble::Store(StoreError::Damaged { what, offset, .. })) => {
+            Err(StoreError::Damaged { what, offset, .. }) => {
                 let line = self.ends.partition_point(|end| offset.is_some_and(|offset| *end <= offset)) + 1;
                 Err(StoreError::NotAChain { line: u64::try_from(line).unwrap_or(u64::MAX), why: what })
             }
-            Err(trouble) => Err(trouble.into_store()),
+            Err(error) => Err(error),
         }
     }
 
     /// That what is new in it can have happened after what the ledger has.
-    fn prove_after(&self, ours: &dyn Records, head: Head) -> Result<(), StoreError> {
-        let mut lines = self.chain.lines(self.end(head.seq).unwrap_or(0), self.chain.len()?);
+    fn prove_after(&self, ours: &dyn Records, end: Position) -> Result<(), StoreError> {
+        let mut lines = self.chain.lines(self.end(end.seq).unwrap_or(0), self.chain.len()?);
         let impossible = |seq: Seq, why| StoreError::NotAChain { line: seq.0 - self.base.seq.0, why };
-        let mut left = self.head.seq.0.saturating_sub(head.seq.0);
+        let mut left = self.head.seq.0.saturating_sub(end.seq.0);
         let mut next = || match left.checked_sub(1) {
             Some(less) => {
                 left = less;
@@ -178,7 +181,7 @@ impl Given {
             }
             None => Ok(None),
         };
-        fork::prove_after(ours, head, &mut next, &impossible)
+        fork::prove_after(ours, end, &mut next, &impossible)
     }
 
     /// Where an entry ends in the chain; `None` for one that was not given.
@@ -197,8 +200,8 @@ impl Given {
     }
 
     /// Whether the ledger has all of it, and more.
-    fn is_held(&self, attached: &Attached) -> Result<bool, StoreError> {
-        let line = attached.source.records().read(&entry_key(self.head.seq))?;
+    fn is_held(&self, known: &Known) -> Result<bool, StoreError> {
+        let line = known.read(&entry_key(self.head.seq))?;
         Ok(line.is_some_and(|line| Entry::parse(&line).is_ok_and(|entry| entry.hash == self.head.hash)))
     }
 
@@ -229,16 +232,11 @@ impl Given {
         self.groups(after, &mut |text| out.write_all(text.as_bytes()).map_err(io("write", Path::new("the journal"))))
     }
 
-    fn append(&self, attached: &Attached) -> Result<(), StoreError> {
-        if self.head.seq <= attached.end.seq {
+    fn append(&self, shared: &Shared, live: &mut Live) -> Result<(), StoreError> {
+        if self.head.seq <= live.known.end.seq {
             return Ok(());
         }
-        let mut end = attached.end.offset;
-        self.groups(attached.end.seq, &mut |text| {
-            attached.journal.append(end, text.as_bytes())?;
-            end += u64::try_from(text.len()).unwrap_or(u64::MAX);
-            Ok(())
-        })
+        self.groups(live.known.end.seq, &mut |text| shared.append_lines(live, text))
     }
 
     /// Takes the place of a ledger in which nothing has happened yet.
@@ -246,8 +244,10 @@ impl Given {
         let path = journal::path(&shared.dir);
         shared.lease.close();
         let old = index::path(&shared.dir);
-        if old.exists() {
-            set_aside(&old)?;
+        for old in [old, view::path(&shared.dir)] {
+            if old.exists() {
+                set_aside(&old)?;
+            }
         }
         let mut kept = String::new();
         write_whole(

@@ -1,19 +1,28 @@
-//! Proof that both copies are whole and agree: every entry, every link of the chain, every keyed record.
+//! Proof that all copies are whole and agree: every entry, every link, every segment, every keyed record.
 
-use super::attach::{Scratch, Trouble, catch_up, damaged, line};
-use super::folded::Folded;
-use super::index::{self, Difference, Index, OpenError};
-use super::journal::{self, End, Journal};
-use super::records::{Position, View};
+use super::attach::Trouble;
+use super::compare::{agree, compare, compare_views};
+use super::index::{self, Index, OpenError};
+use super::journal::{self, Journal};
+use super::known::{Known, damaged};
+use super::live::{Live, Miss};
+use super::prove::{self, Proved};
+use super::records::Position;
+use super::remake::Replay;
+use super::threads::side_by_side;
+use super::view::{self, Layers, NoView};
 use super::{DiskStore, StoreError};
-use crate::model::{Entry, Head, LedgerView, Seq};
+use crate::model::{Head, Seq};
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the index is waited for: without it only half of the proof can be given.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Up to this length every entry is folded again, whether it was asked for or not: it costs under a second.
+const SHORT: u64 = 16 << 20;
 
 /// What was proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,37 +33,52 @@ pub struct Verified {
     /// backwards is no damage: the order of entries is their number.
     pub oldest: Timestamp,
     pub newest: Timestamp,
+    /// Sealed segments whose digest was checked.
+    pub segments: u64,
+    /// Whether the keyed records were made anew from all entries, not only compared with each other.
+    pub replayed: bool,
 }
 
 impl DiskStore {
-    /// Walks both copies and changes neither. `progress` hears of bytes of the journal: done, of all.
+    /// Walks the journal, the index and the view, and changes none of them. `progress` hears of bytes of the journal:
+    /// done, of all. With `replay` every entry is folded again as well; for a short ledger that is always done.
     ///
     /// The first bad entry or record is the error, with its file and, in the journal, its byte offset.
-    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
-        let _lock = match self.shared.lock() {
+    pub fn verify(&self, replay: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
+        let shared = &self.shared;
+        let _live = shared.live();
+        let _lock = match shared.lock() {
             Err(StoreError::Io { source, .. })
                 if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
             {
-                return self.verify_journal();
+                return self.verify_journal(progress);
             }
             lock => lock?,
         };
         let journal = self.journal()?;
-        let (scratch, end) = self.prove_journal(&journal, progress)?;
-        let fresh = scratch.index().map_err(Trouble::into_store)?;
-        let entry = |seq| line(fresh, seq).map_err(Trouble::into_store);
-        let verified = verified(&journal, &end, entry)?;
-        self.prove_index(&journal, &end, fresh)?;
-        Ok(verified)
+        let index = self.index();
+        let usable = index.as_ref().ok().and_then(|index| index.as_ref().ok()).cloned();
+        let proved = self.prove_journal(&journal, usable.as_deref(), progress)?;
+        let index = match index {
+            Ok(index) => index?,
+            Err(why) => return Err(self.bad_index(format!("the index cannot be used: {why}"))),
+        };
+        let live = self.joined(&journal, &proved, &index)?;
+        let replayed = replay || proved.end.offset <= SHORT;
+        // Where index and view differ, only the entries can tell which of the two is wrong.
+        if replayed || !agree(&index, &live.known.layers)? {
+            self.replay(&live.known.layers, &index)?;
+        }
+        verified(&journal, &proved, replayed)
     }
 
     /// Where nothing can be written, sled cannot be opened: the journal alone is proved.
-    fn verify_journal(&self) -> Result<Verified, StoreError> {
+    fn verify_journal(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
         let journal = self.journal()?;
-        let folded = Folded::read(self.journal()?)?;
+        let proved = self.prove_journal(&journal, None, progress)?;
+        Known::fold(self.journal()?)?;
         self.shared.note("the index was not verified: its directory cannot be written to".to_owned());
-        let view = View { records: &folded, head: folded.end.head() };
-        verified(&journal, &folded.end, |seq| Ok(view.entry(seq)?))
+        verified(&journal, &proved, true)
     }
 
     pub(super) fn journal(&self) -> Result<Journal, StoreError> {
@@ -66,54 +90,130 @@ impl DiskStore {
         })
     }
 
-    /// The journal's chain, and the records that follow from it.
+    /// The whole chain, part by part and side by side, with what the index has of it.
     fn prove_journal(
         &self,
         journal: &Journal,
+        index: Option<&Index>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(Scratch, Position), StoreError> {
-        let scratch = self.shared.scratch("index.check").map_err(Trouble::into_store)?;
+    ) -> Result<Chain, StoreError> {
         let total = journal.len()?;
-        let index = scratch.index().map_err(Trouble::into_store)?;
-        let walked = catch_up(index, journal, &Position::start(), &mut |done| progress(done, total))
-            .map_err(Trouble::into_store)?;
-        match walked.end {
-            End::Damaged { what } => return Err(damaged(journal, &walked.good, what)),
-            // Never acknowledged, unless the index knows of more: that is asked next.
-            End::Torn { .. } => self
-                .shared
-                .note("the journal ends in a write that was cut short; the next write moves it aside".to_owned()),
-            End::Clean => {}
-        }
+        // What the index does not have yet is in the view; that it lags behind is no damage.
+        let parts = journal.parts();
+        let jobs = (0..parts.len()).collect::<VecDeque<_>>();
+        let proved = side_by_side(jobs, total, progress, &|number, report: &dyn Fn(u64)| {
+            let part = parts.get(number).ok_or(StoreError::NothingToAppend)?;
+            let end = parts.get(number + 1).map_or(total, |next| next.begin);
+            prove::part(journal, part, end, index, report)
+        })?;
         progress(total, total);
-        Ok((scratch, walked.good))
+        self.linked(journal, proved, total)
     }
 
-    /// The index, record by record, beside one that was built just now.
-    fn prove_index(&self, journal: &Journal, end: &Position, fresh: &Index) -> Result<(), StoreError> {
-        let file = index::path(&self.shared.dir);
-        let bad = |what: String| StoreError::Damaged { what, file: file.clone(), offset: None };
-        let index = match self.index() {
-            Ok(index) => index?,
-            Err(why) => return Err(bad(format!("the index cannot be used: {why}"))),
+    /// The parts in order: each begins where the one before ended, and is what its seal says.
+    fn linked(&self, journal: &Journal, proved: Vec<Proved>, total: u64) -> Result<Chain, StoreError> {
+        let mut chain = Chain { end: Position::start(), segments: 0, differs: None };
+        let last = proved.len().saturating_sub(1);
+        for (number, (part, proved)) in journal.parts().iter().zip(proved).enumerate() {
+            let ends = journal.parts().get(number + 1).map_or(total, |next| next.begin);
+            if part.begin == ends {
+                continue;
+            }
+            if proved.end.offset > part.begin && proved.before != chain.end {
+                let what = format!(
+                    "entry {} does not follow from entry {}: the chain is broken",
+                    proved.before.seq.next(),
+                    chain.end.seq
+                );
+                return Err(damaged(journal, &chain.end, what));
+            }
+            if proved.end.offset > part.begin {
+                chain.end = proved.end;
+            }
+            chain.differs = chain.differs.or(proved.index);
+            if let Some(what) = proved.broken {
+                self.torn_or_damaged(journal, &chain.end, total, what)?;
+            } else if number < last {
+                let sealed = part.seal().map(|seal| seal.digest);
+                if sealed.as_ref() != Some(&proved.digest) {
+                    let what = match sealed {
+                        Some(_) => "a sealed segment does not match its seal",
+                        None => "a segment's seal is missing or cannot be read",
+                    };
+                    return Err(StoreError::Damaged { what: what.to_owned(), file: part.seal_path(), offset: None });
+                }
+                chain.segments += 1;
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Bytes at the end that are no entry were never acknowledged, unless an entry comes after them.
+    fn torn_or_damaged(&self, journal: &Journal, good: &Position, total: u64, what: String) -> Result<(), StoreError> {
+        let walked = journal.walk(good, total, &mut |_, _| Ok(()))?;
+        match walked.end {
+            journal::End::Torn { .. } => {
+                self.shared
+                    .note("the journal ends in a write that was cut short; the next write moves it aside".to_owned());
+                Ok(())
+            }
+            journal::End::Damaged { what } => Err(damaged(journal, &walked.good, what)),
+            journal::End::Clean => Err(damaged(journal, good, what)),
+        }
+    }
+
+    /// The view as it is, once it and the index are known to follow this very journal.
+    fn joined(&self, journal: &Journal, chain: &Chain, index: &Index) -> Result<Live, StoreError> {
+        let applied = index.applied()?.ok_or_else(|| self.bad_index("the index is empty".to_owned()))?;
+        let ahead = |seq: Seq, what: &str| {
+            damaged(
+                journal,
+                &chain.end,
+                format!("entries {} to {seq} are in the {what}, and lost from the journal", chain.end.seq.next()),
+            )
         };
-        let applied = index.applied()?.ok_or_else(|| bad("the index is empty".to_owned()))?;
-        if applied.seq > end.seq {
-            let what =
-                format!("entries {} to {} are in the index, and lost from the journal", end.seq.next(), applied.seq);
-            return Err(damaged(journal, end, what));
+        if applied.seq > chain.end.seq {
+            return Err(ahead(applied.seq, "index"));
         }
-        let place = applied.position();
-        if !journal.joins(&place)? {
-            return Err(bad(format!("at entry {} the index holds another history than the journal", place.seq)));
+        if !journal.joins(&applied.position())? {
+            let what = format!("at entry {} the index holds another history than the journal", applied.seq);
+            return Err(self.bad_index(what));
         }
-        // That it lags behind is no damage: a process that was killed leaves it so.
-        catch_up(&index, journal, &place, &mut |_| ()).map_err(|trouble| unusable(trouble, &bad))?;
-        match index.compare(fresh) {
-            Ok(None) => Ok(()),
-            Ok(Some(difference)) => Err(bad(told(&difference))),
-            Err(error) => Err(bad(error.to_string())),
+        if let Some(seq) = chain.differs.filter(|seq| *seq <= applied.seq) {
+            return Err(self.bad_index(format!("entry {seq} is not in the index as the journal has it")));
         }
+        let file = view::path(&self.shared.dir);
+        let bad_view = |what: String| StoreError::Damaged { what, file: file.clone(), offset: None };
+        let live = match Live::look(&self.shared.dir) {
+            Ok(live) => live,
+            Err(Miss::Store(error)) => return Err(error),
+            Err(Miss::NoView(NoView::Missing)) => return Err(bad_view("the view is missing".to_owned())),
+            Err(Miss::NoView(NoView::Unusable(why))) => return Err(bad_view(why)),
+            Err(Miss::Far) => return Err(bad_view("the view is far behind the journal".to_owned())),
+            Err(Miss::Disagrees(what)) => return Err(damaged(journal, &chain.end, what)),
+        };
+        // An index that lags is brought up first: a process that was killed leaves it so.
+        match self.shared.fill(index, &live) {
+            Err(Trouble::Index(why)) => Err(self.bad_index(format!("the index cannot be used: {why}"))),
+            filled => filled.map_err(Trouble::into_store).map(|()| live),
+        }
+    }
+
+    /// Folds all entries into records of their own, and compares the others with them.
+    fn replay(&self, layers: &Layers, index: &Index) -> Result<(), StoreError> {
+        let fresh = Replay::of(self.journal()?)?;
+        if let Some(difference) = compare(index, &fresh.layers)? {
+            return Err(self.bad_index(difference.told("index")));
+        }
+        if let Some(difference) = compare_views(layers, &fresh.layers)? {
+            let file = view::path(&self.shared.dir);
+            return Err(StoreError::Damaged { what: difference.told("view"), file, offset: None });
+        }
+        Ok(())
+    }
+
+    fn bad_index(&self, what: String) -> StoreError {
+        StoreError::Damaged { what, file: index::path(&self.shared.dir), offset: None }
     }
 
     /// The open index; else why it cannot be used, unless it only is in use.
@@ -136,34 +236,26 @@ impl DiskStore {
     }
 }
 
-fn unusable(trouble: Trouble, bad: &dyn Fn(String) -> StoreError) -> StoreError {
-    match trouble {
-        Trouble::Index(why) => bad(format!("the index cannot be used: {why}")),
-        trouble => trouble.into_store(),
-    }
+/// The journal's chain, proved.
+struct Chain {
+    end: Position,
+    segments: u64,
+    /// The first entry that the index has otherwise; one it does not have yet is no damage.
+    differs: Option<Seq>,
 }
 
-fn verified(
-    journal: &Journal,
-    end: &Position,
-    entry: impl Fn(Seq) -> Result<Option<Entry>, StoreError>,
-) -> Result<Verified, StoreError> {
-    let at = |seq| entry(seq).map(|entry| entry.map(|entry| entry.at));
-    match (at(Seq(1))?, at(end.seq)?) {
-        (Some(oldest), Some(newest)) => Ok(Verified { head: end.head(), entries: end.seq.0, oldest, newest }),
+fn verified(journal: &Journal, chain: &Chain, replayed: bool) -> Result<Verified, StoreError> {
+    let end = &chain.end;
+    let oldest = prove::entry_at(journal, 0, end.offset)?;
+    match (oldest, journal.entry_before(end.offset)?) {
+        (Some(oldest), Some(newest)) => Ok(Verified {
+            head: end.head(),
+            entries: end.seq.0,
+            oldest: oldest.at,
+            newest: newest.at,
+            segments: chain.segments,
+            replayed,
+        }),
         _ => Err(damaged(journal, end, "the journal holds no entry".to_owned())),
-    }
-}
-
-/// A difference in words.
-pub(super) fn told(difference: &Difference) -> String {
-    let (key, how) = match difference {
-        Difference::Missing(key) => (key, "is missing from the index"),
-        Difference::Different(key) => (key, "is not in the index as the journal's entries make it"),
-        Difference::Extra(key) => (key, "is in the index, and follows from no entry"),
-    };
-    match key.strip_prefix('e').and_then(|seq| seq.parse::<u64>().ok()) {
-        Some(seq) => format!("entry {seq} {how}"),
-        None => format!("the record `{}` {how}", key.get(1..).unwrap_or_default()),
     }
 }

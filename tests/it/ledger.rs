@@ -51,7 +51,7 @@ pub fn dump_of(store: &dyn LedgerStore) -> Vec<String> {
 }
 
 pub fn verify(store: &DiskStore) -> store::Verified {
-    store.verify(&mut |_, _| ()).unwrap()
+    store.verify(false, &mut |_, _| ()).unwrap()
 }
 
 pub fn copy_dir(from: &Path, to: &Path) {
