@@ -15,6 +15,11 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(Sha256::digest(bytes))))
     }
 
+    /// A SHA-256 digest that was computed elsewhere.
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
+        Self(format!("sha256:{}", hex::encode(hash)))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

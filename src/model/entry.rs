@@ -99,9 +99,9 @@ impl Entry {
         fields.insert("by".into(), serde_json::to_value(by).map_err(malformed)?);
         fields.insert("event".into(), serde_json::to_value(event).map_err(malformed)?);
         fields.insert("prev".into(), prev.as_str().into());
-        let hash = Digest::of(canonical(&fields)?.as_bytes());
-        fields.insert("hash".into(), hash.as_str().into());
-        let line = canonical(&fields)?;
+        let unsealed = canonical(&fields)?;
+        let hash = Digest::of(unsealed.as_bytes());
+        let line = with_hash(&unsealed, &hash, prev);
         Ok(Self { version: FORMAT, seq, at, by: by.clone(), event: event.clone(), prev: prev.clone(), hash, line })
     }
 
@@ -172,6 +172,14 @@ fn newer(line: &str) -> Option<Written> {
         prev: serde_json::from_value(take("prev")?).ok()?,
         hash: serde_json::from_value(take("hash")?).ok()?,
     })
+}
+
+/// The canonical line: members stand in the order of their names, and `prev` follows `hash`. After `prev` there are only
+/// numbers, so its last occurrence is the member.
+fn with_hash(unsealed: &str, hash: &Digest, prev: &Digest) -> String {
+    let at = unsealed.rfind(&format!(",\"prev\":\"{prev}\"")).unwrap_or_default();
+    let (before, after) = unsealed.split_at(at);
+    format!("{before},\"hash\":\"{hash}\"{after}")
 }
 
 fn canonical(fields: &Map<String, Value>) -> Result<String, EntryError> {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// Opening costs more than an append, so a burst of them opens once; it is closed after one to two such pauses.
-const IDLE: Duration = Duration::from_millis(15);
+/// Opening costs more than many appends, so a burst of them opens once; it is closed after one to two such pauses.
+/// Neither readers nor writers of other processes wait for it.
+const IDLE: Duration = Duration::from_millis(400);
 
 /// The index, while it is open.
 #[derive(Default)]

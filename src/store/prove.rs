@@ -12,11 +12,14 @@ use sha2::{Digest as _, Sha256};
 /// How many bytes are read between two reports of progress.
 const REPORT: u64 = 1 << 20;
 
+/// A SHA-256 digest, as bytes: a million of them are compared, few are shown.
+type Hash = [u8; 32];
+
 /// What a line says of its place in the chain, proved by its hash.
 struct Link {
     seq: Seq,
-    prev: Digest,
-    hash: Digest,
+    prev: Hash,
+    hash: Hash,
 }
 
 /// One part of the journal that was proved: where it begins, where it ends, and what comes after that.
@@ -30,6 +33,19 @@ pub(super) struct Proved {
     pub digest: Digest,
 }
 
+/// The last entry that was proved.
+struct Last {
+    seq: Seq,
+    hash: Hash,
+    offset: u64,
+}
+
+impl Last {
+    fn position(&self) -> Position {
+        Position { seq: self.seq, hash: Digest::of_hash(&self.hash), offset: self.offset }
+    }
+}
+
 /// Proves one part, which ends before byte `end`. `report` hears of bytes.
 pub(super) fn part(
     journal: &Journal,
@@ -40,9 +56,8 @@ pub(super) fn part(
 ) -> Result<Proved, StoreError> {
     let mut lines = journal.lines(part.begin, end);
     let mut hasher = Sha256::new();
-    let (mut before, mut last): (Option<Position>, Option<Position>) = (None, None);
-    let (mut broken, mut differs) = (None, None);
-    let mut beside = None;
+    let (mut before, mut last): (Option<Position>, Option<Last>) = (None, None);
+    let (mut broken, mut differs, mut beside) = (None, None, None);
     let mut reported = part.begin;
     while let Some(line) = lines.next_line()? {
         hasher.update(line.bytes());
@@ -55,17 +70,12 @@ pub(super) fn part(
             }
         };
         let good = last.get_or_insert_with(|| {
-            let start =
-                Position { seq: Seq(link.seq.0.saturating_sub(1)), hash: link.prev.clone(), offset: part.begin };
-            before = Some(start.clone());
+            let start = Last { seq: Seq(link.seq.0.saturating_sub(1)), hash: link.prev, offset: part.begin };
+            before = Some(start.position());
             start
         });
-        if link.seq != good.seq.next() {
-            broken = Some(format!("entry {} stands where entry {} belongs", link.seq, good.seq.next()));
-            break;
-        }
-        if link.prev != good.hash {
-            broken = Some(format!("entry {} does not follow from entry {}: the chain is broken", link.seq, good.seq));
+        broken = unlinked(good, &link);
+        if broken.is_some() {
             break;
         }
         if let Some(index) = index.filter(|_| differs.is_none()) {
@@ -73,18 +83,26 @@ pub(super) fn part(
             let same = rows.next().transpose()?.is_some_and(|(_, value)| value.as_ref() == line.bytes());
             differs = (!same).then_some(link.seq);
         }
-        *good = Position { seq: link.seq, hash: link.hash, offset: line.end };
+        *good = Last { seq: link.seq, hash: link.hash, offset: line.end };
         if line.end - reported >= REPORT {
             report(line.end - reported);
             reported = line.end;
         }
     }
     let start = || Position { offset: part.begin, ..Position::start() };
-    let end = last.unwrap_or_else(start);
-    report(end.offset - reported);
-    let digest = format!("sha256:{}", hex::encode(hasher.finalize())).parse();
-    let digest = digest.map_err(|_| damaged(journal, &end, "a digest is none".to_owned()))?;
+    let end = last.as_ref().map_or_else(start, Last::position);
+    report(end.offset.saturating_sub(reported));
+    let digest = Digest::of_hash(&hasher.finalize().into());
     Ok(Proved { before: before.unwrap_or_else(start), end, broken, index: differs, digest })
+}
+
+/// Why `link` is not the one that comes after `good`.
+fn unlinked(good: &Last, link: &Link) -> Option<String> {
+    if link.seq != good.seq.next() {
+        return Some(format!("entry {} stands where entry {} belongs", link.seq, good.seq.next()));
+    }
+    let broken = link.prev != good.hash;
+    broken.then(|| format!("entry {} does not follow from entry {}: the chain is broken", link.seq, good.seq))
 }
 
 /// Proves a line by its own hash. What imgctl wrote ends in these members: they are found without reading the rest.
@@ -95,23 +113,41 @@ fn link(line: &Line<'_>) -> Result<Link, String> {
         return Ok(link);
     }
     let entry = line.entry()?;
-    Ok(Link { seq: entry.seq, prev: entry.prev, hash: entry.hash })
+    let bytes = |digest: &Digest| hash(digest.as_str().as_bytes()).ok_or("a hash of another algorithm");
+    Ok(Link { seq: entry.seq, prev: bytes(&entry.prev)?, hash: bytes(&entry.hash)? })
 }
+
+/// `sha256:` and 64 digits.
+const DIGEST: usize = 71;
 
 /// `None` where the line is another one than imgctl writes today; then it is read as a whole.
 fn quick(line: &[u8]) -> Option<Link> {
-    // …,"hash":"sha256:64","prev":"sha256:64","seq":N,"v":1}
-    let text = std::str::from_utf8(line).ok()?;
-    let (rest, seq) = text.strip_suffix(&format!(",\"v\":{}}}", crate::model::FORMAT))?.rsplit_once(",\"seq\":")?;
-    let (rest, prev) = rest.strip_suffix('"')?.rsplit_once(",\"prev\":\"")?;
-    let (body, hash) = rest.strip_suffix('"')?.rsplit_once(",\"hash\":\"")?;
-    let after = text.get(rest.len() + 1..)?;
+    // …,"hash":"sha256:…","prev":"sha256:…","seq":N,"v":1}
+    let rest = line.strip_suffix(b",\"v\":1}")?;
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (rest, seq) = rest.split_at_checked(rest.len() - digits)?;
+    let (rest, prev) = last(rest.strip_suffix(b"\",\"seq\":")?)?;
+    let body_and_hash = rest.strip_suffix(b"\",\"prev\":\"")?;
+    let (rest, own) = last(body_and_hash)?;
+    let body = rest.strip_suffix(b",\"hash\":\"")?;
     let mut hasher = Sha256::new();
     hasher.update(body);
-    hasher.update(after);
-    let hash: Digest = hash.parse().ok()?;
-    (format!("sha256:{}", hex::encode(hasher.finalize())) == hash.as_str()).then_some(())?;
-    Some(Link { seq: Seq(seq.parse().ok()?), prev: prev.parse().ok()?, hash })
+    hasher.update(line.get(body_and_hash.len() + 1..)?);
+    let own = hash(own)?;
+    (Hash::from(hasher.finalize()) == own).then_some(())?;
+    Some(Link { seq: Seq(std::str::from_utf8(seq).ok()?.parse().ok()?), prev: hash(prev)?, hash: own })
+}
+
+/// The last bytes, as long as a digest is, and those before.
+fn last(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    bytes.split_at_checked(bytes.len().checked_sub(DIGEST)?)
+}
+
+fn hash(text: &[u8]) -> Option<Hash> {
+    let mut bytes = Hash::default();
+    hex::decode_to_slice(text.strip_prefix(b"sha256:")?, &mut bytes).ok()?;
+    // Digits are written in lower case.
+    (!text.iter().any(u8::is_ascii_uppercase)).then_some(bytes)
 }
 
 /// The first entry's own time, and the last one's.

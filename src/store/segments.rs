@@ -253,6 +253,5 @@ pub(super) fn digest(part: &Part) -> Result<Digest, StoreError> {
             read => hasher.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-    let text = format!("sha256:{}", hex::encode(hasher.finalize()));
-    text.parse().map_err(|_| unsealable(part, "its digest is none"))
+    Ok(Digest::of_hash(&hasher.finalize().into()))
 }
