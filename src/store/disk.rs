@@ -86,9 +86,7 @@ impl LedgerStore for DiskStore {
     /// A view is what was true when it was taken. Readers take no lock; where the view's files are missing or damaged,
     /// the first one to see it mends them if it can, and else folds the journal in memory.
     fn view(&self) -> Result<Box<dyn LedgerView + '_>, StoreError> {
-        let reading = self.shared.reading()?;
-        let head = reading.known.end.head();
-        Ok(Box::new(View { records: reading, head }))
+        self.shared.view()
     }
 
     fn claim(&self, base: Seq, at: Timestamp, by: &Actor, event: &Event) -> Result<Entry, StoreError> {
@@ -224,6 +222,17 @@ impl Shared {
         if live.files.flush(&mut live.known.layers, applied).is_ok() {
             live.restamp(&self.dir);
         }
+    }
+
+    pub fn view(&self) -> Result<Box<dyn LedgerView + '_>, StoreError> {
+        let reading = self.reading()?;
+        let head = reading.known.end.head();
+        Ok(Box::new(View { records: reading, head }))
+    }
+
+    /// Everything as of now, as a reader sees it.
+    pub fn known(&self) -> Result<Known, StoreError> {
+        Ok(self.reading()?.known)
     }
 
     fn reading(&self) -> Result<Reading<'_>, StoreError> {

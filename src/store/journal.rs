@@ -128,6 +128,11 @@ impl Journal {
         Ok(kept)
     }
 
+    /// The bytes themselves, from one offset to another.
+    pub fn raw(&self, from: u64, to: u64) -> impl Read + '_ {
+        self.bytes(from, to)
+    }
+
     fn bytes(&self, from: u64, to: u64) -> Bytes<'_> {
         Bytes { parts: &self.parts, at: from, to }
     }

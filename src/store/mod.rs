@@ -18,11 +18,13 @@ mod compare;
 mod prove;
 mod verify;
 mod repair;
+mod backup;
 mod transfer;
 mod fork;
 mod files;
 mod crash;
 
+pub use backup::{BackedUp, read_backup};
 pub use disk::{DiskStore, create, open};
 pub use fork::{Fork, Side};
 pub use memory::MemoryStore;
@@ -91,6 +93,9 @@ pub enum StoreError {
     /// Neither the journal nor the index has these entries; nothing was changed.
     #[error("{} cannot be repaired: {} in neither copy (the first is entry {})", dir.display(), count(lost.len()), lost.first().copied().unwrap_or_default())]
     Lost { dir: PathBuf, lost: Vec<Seq> },
+    /// What stands in the directory for a backup is not an earlier state of this ledger; nothing was changed.
+    #[error("{} holds a backup of another ledger: its entry {seq} is not in this one", dir.display())]
+    OtherBackup { dir: PathBuf, seq: Seq },
     /// What was given for import is not a ledger's chain; nothing was changed.
     #[error("line {line} of the import is not the next entry: {why}")]
     NotAChain { line: u64, why: String },

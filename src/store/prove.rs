@@ -3,7 +3,6 @@
 use super::StoreError;
 use super::index::Index;
 use super::journal::{Journal, Line};
-use super::known::damaged;
 use super::records::{Position, entry_key};
 use super::segments::Part;
 use crate::model::{Digest, Entry, Seq};

@@ -64,7 +64,8 @@ impl Part {
         Self { path, begin: 0, file: OnceLock::from(file) }
     }
 
-    fn sealed(dir: &Path, begin: u64) -> Self {
+    /// The segment of the ledger in `dir` that begins at this offset.
+    pub fn sealed(dir: &Path, begin: u64) -> Self {
         Self { path: path(dir).join(name(begin, "jsonl")), begin, file: OnceLock::new() }
     }
 
@@ -206,13 +207,16 @@ pub(super) fn write_missing_seals(dir: &Path) -> Result<(), StoreError> {
     for pair in journal.parts().windows(2) {
         let [part, next] = pair else { continue };
         if !part.seal_path().exists() {
-            let seal = describe(&journal, part, next.begin)?;
-            let text = serde_json::to_string(&seal).map_err(|error| io("write", &part.path)(error.into()))?;
-            let path = part.seal_path();
-            write_whole(&path, |out| writeln!(out, "{text}").map_err(io("write", &path)), || Ok(()))?;
+            write_seal(part, &describe(&journal, part, next.begin)?)?;
         }
     }
     Ok(())
+}
+
+pub(super) fn write_seal(part: &Part, seal: &Seal) -> Result<(), StoreError> {
+    let path = part.seal_path();
+    let text = serde_json::to_string(seal).map_err(|error| io("write", &path)(error.into()))?;
+    write_whole(&path, |out| writeln!(out, "{text}").map_err(io("write", &path)), || Ok(()))
 }
 
 /// What stands in a segment, every entry of it proved.

@@ -1,6 +1,7 @@
-//! `ledger`: prove it, mend it, note its head down, take it elsewhere.
+//! `ledger`: prove it, mend it, note its head down, keep a copy of it, take it elsewhere.
 
 mod anchor;
+mod backup;
 mod transfer;
 mod verify;
 
@@ -14,7 +15,7 @@ use crate::store::LedgerStore;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-/// Verify, anchor, repair, export and import the ledger, or print its head
+/// Verify, anchor, repair, back up, export and import the ledger, or print its head
 #[derive(Debug, Args)]
 pub struct Ledger {
     #[command(subcommand)]
@@ -26,6 +27,7 @@ enum Deed {
     Verify(verify::Verify),
     Anchor(anchor::Anchor),
     Repair(Repair),
+    Backup(backup::Backup),
     Export(transfer::Export),
     Import(transfer::Import),
     Head(HeadArgs),
@@ -52,6 +54,7 @@ pub fn run(args: &Ledger, setup: &Setup) -> Result<Exit, Failure> {
         Deed::Verify(args) => verify::run(args, setup),
         Deed::Anchor(args) => anchor::run(args, setup),
         Deed::Repair(_) => repair(setup),
+        Deed::Backup(args) => backup::run(args, setup),
         Deed::Export(args) => transfer::export(args, setup),
         Deed::Import(args) => transfer::import(args, setup),
         Deed::Head(_) => head(setup),

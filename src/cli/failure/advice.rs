@@ -82,6 +82,7 @@ fn store(error: &StoreError) -> Vec<String> {
                 "bring all back from an export: imgctl --ledger {new} ledger import EXPORT, then put {new} in the place of {old}"
             )]
         }
+        StoreError::OtherBackup { .. } => vec!["nothing was changed: name another directory".to_owned()],
         StoreError::NotAChain { .. } => vec!["nothing was changed".to_owned()],
         StoreError::Fork { fork } => {
             let before = fork.seq.0.saturating_sub(1);

@@ -35,7 +35,7 @@ pub struct Anchor {
 pub(super) fn run(args: &Anchor, setup: &Setup) -> Result<Exit, Failure> {
     let specs = chosen(setup, args.to.as_deref())?;
     let store = setup.store()?;
-    let head = prove(&store, setup)?.head;
+    let head = prove(&store, setup, false)?.head;
     let view = store.view()?;
     let witnesses = setup.wait(async {
         let aws = setup.aws().await;

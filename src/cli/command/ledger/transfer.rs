@@ -38,11 +38,12 @@ pub struct Export {
 #[command(after_help = "\
 Examples:
   imgctl ledger import ledger.jsonl
+  imgctl ledger import /backup/imgctl
   zcat ledger.jsonl.gz | imgctl ledger import -
   ssh build imgctl ledger export --since 4000 | imgctl ledger import -")]
 pub struct Import {
-    /// `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// An export, or the directory of a backup; `-` is standard input
+    #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
 }
 
@@ -106,6 +107,8 @@ pub(super) fn import(args: &Import, setup: &Setup) -> Result<Exit, Failure> {
     let ledger = &setup.config.ledger;
     let (store, imported) = if args.file == Path::new("-") {
         store::import(ledger, PATIENCE, &mut std::io::stdin().lock())?
+    } else if args.file.is_dir() {
+        store::import(ledger, PATIENCE, &mut store::read_backup(&args.file)?)?
     } else {
         let failed = |source| Failure::File { doing: "reading", path: args.file.clone(), source };
         let file = std::fs::File::open(&args.file).map_err(failed)?;

@@ -34,6 +34,9 @@ pub struct Verify {
     /// Hold the ledger against every anchor of the config, too
     #[arg(long)]
     anchored: bool,
+    /// Fold every entry again and compare all records with what comes of it; always done for ledgers up to 16 MiB
+    #[arg(long)]
+    replay: bool,
 }
 
 /// A head that was noted down.
@@ -82,9 +85,9 @@ impl Against {
 }
 
 /// The chain, both copies and every view, proved while someone watches.
-pub(super) fn prove(store: &DiskStore, setup: &Setup) -> Result<Verified, Failure> {
+pub(super) fn prove(store: &DiskStore, setup: &Setup, replay: bool) -> Result<Verified, Failure> {
     let counter = Counter::of(&setup.screen, "verifying", Unit::Bytes);
-    Ok(store.verify(&mut |done, total| counter.at(done, total))?)
+    Ok(store.verify(replay, &mut |done, total| counter.at(done, total))?)
 }
 
 pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
@@ -94,7 +97,7 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
         anchor::chosen(setup, None)?;
     }
     let store = setup.store()?;
-    let verified = prove(&store, setup)?;
+    let verified = prove(&store, setup, args.replay)?;
     if let Some((noted, named)) = &against {
         anchor::hold_against(noted, named, &store)?;
     }
@@ -107,6 +110,8 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
         "head": { "entry": verified.head.seq, "hash": verified.head.hash },
         "oldest": verified.oldest,
         "newest": verified.newest,
+        "segments": verified.segments,
+        "replayed": verified.replayed,
         "against": against.as_ref().map(|head| json!({ "entry": head.seq, "hash": head.hash })),
         "anchored": args.anchored.then(|| witnesses.iter().all(Witness::is_good)),
         "anchors": witnesses.iter().map(witness::document).collect::<Vec<_>>(),
@@ -115,14 +120,23 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
         let (first, last) = (time::moment(verified.oldest), time::moment(verified.newest));
         let against = against.as_ref().map(|head| format!("entry {} is as it was noted down\n", head.seq));
         format!(
-            "{}, from {first} to {last}: the chain is whole, and both copies agree\n{}{}head {}\n",
+            "{}, from {first} to {last}: the chain is whole, and both copies agree\n{}{}{}head {}\n",
             entries(verified.entries),
+            sealed(verified.segments),
             against.unwrap_or_default(),
             anchor::lines(&witnesses),
             head_text(&verified.head)
         )
     })?;
     Ok(anchor::told(setup, &store, &witnesses))
+}
+
+fn sealed(segments: u64) -> String {
+    match segments {
+        0 => String::new(),
+        1 => "1 sealed segment is as it was sealed\n".to_owned(),
+        many => format!("{many} sealed segments are as they were sealed\n"),
+    }
 }
 
 #[cfg(test)]
