@@ -2,7 +2,7 @@
 
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
-use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, TemplateRef};
+use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
 use crate::plan::{self, Finding, Sight};
@@ -89,16 +89,8 @@ async fn dangling(ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>) -> BTreeSet
 
 /// What the code declares for each slot of one target.
 async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, Declaration> {
-    let (name, region, templates) = match target.handle(observed) {
-        Some(Handle::AutoScalingGroup { name, region, templates }) => (name, region, templates),
-        Some(Handle::EcsService { .. }) | None => return BTreeMap::new(),
-    };
-    let place = Place { account: None, region: Some(region) };
-    let templates: BTreeMap<SlotName, TemplateRef> =
-        templates.into_iter().map(|(slot, id)| (slot, TemplateRef { id: Some(id), name: None })).collect();
-    let group = Group { name: &name, place: &place, templates: &templates };
     let mut found = BTreeMap::new();
-    for (slot, declared) in iac::declared_for(code, &group) {
+    for (slot, declared) in found_in(code, target, observed) {
         let declaration = match declared {
             DeclaredFor::None => continue,
             DeclaredFor::Image { image, .. } => image_of(observed, &slot, &image),
@@ -117,6 +109,26 @@ async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) 
         found.insert(slot, declaration);
     }
     found
+}
+
+/// Where the code speaks of this target, by what the code calls it.
+fn found_in(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, DeclaredFor> {
+    match target.handle(observed) {
+        Some(Handle::AutoScalingGroup { name, region, templates }) => {
+            let place = Place { account: None, region: Some(region) };
+            let templates: BTreeMap<SlotName, TemplateRef> =
+                templates.into_iter().map(|(slot, id)| (slot, TemplateRef { id: Some(id), name: None })).collect();
+            iac::declared_for(code, &Group { name: &name, place: &place, templates: &templates })
+        }
+        Some(Handle::EcsService { cluster, service, region, container, family }) => {
+            let place = Place { account: None, region: Some(region) };
+            let service =
+                Service { cluster: &cluster, name: &service, container: &container, family: &family, place: &place };
+            let declared = iac::declared_for_service(code, &service);
+            [(container, declared)].into()
+        }
+        None => BTreeMap::new(),
+    }
 }
 
 fn image_of(observed: &Observed, slot: &SlotName, text: &str) -> Declaration {

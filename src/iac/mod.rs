@@ -2,6 +2,7 @@
 
 mod position;
 mod target_image;
+mod target_service;
 mod terraform_containers;
 mod terraform_resource;
 mod terraform_state;
@@ -9,6 +10,7 @@ mod terraform_value;
 
 pub use position::Position;
 pub use target_image::{Claim, DeclaredFor, Group, address, declared_for};
+pub use target_service::{Service, declared_for_service};
 
 use crate::model::{Region, SlotName};
 use std::fmt;
@@ -137,8 +139,11 @@ pub enum Subject {
     Instance { id: String },
     /// An SSM parameter that holds an AMI id.
     Parameter { name: String },
-    /// An ECS task definition and one of its containers; `None` where they cannot be told apart.
-    TaskDefinition { family: String, container: Option<String> },
+    /// An ECS task definition, the revision that this resource is, and one of its containers; `None` where they cannot be
+    /// told apart.
+    TaskDefinition { family: String, revision: Option<u64>, container: Option<String> },
+    /// An ECS service, by its cluster's name and its own. Its image is that of its task definition.
+    Service { cluster: String, name: String },
     /// A Kubernetes workload and one of its containers.
     Workload { kind: String, namespace: String, name: String, container: String },
 }
@@ -148,7 +153,7 @@ pub enum Subject {
 pub enum DeclaredImage {
     /// An AMI id or an image reference, as it stands in the code.
     Text(String),
-    /// A version of a launch template: `7`, `$Latest`, `$Default`.
+    /// A version of a launch template (`7`, `$Latest`, `$Default`), or a revision of a task definition's family.
     TemplateVersion { template: TemplateRef, version: String },
     /// It says something that cannot be read as an image, and why.
     Unknown { why: String },
@@ -259,7 +264,10 @@ mod tests {
             Subject::AutoScalingGroup { name, slot } => format!("group {name}, slot {slot}"),
             Subject::Instance { id } => format!("instance {id}"),
             Subject::Parameter { name } => format!("parameter {name}"),
-            Subject::TaskDefinition { family, container } => format!("task {family}, container {container:?}"),
+            Subject::TaskDefinition { family, revision, container } => {
+                format!("task {family}:{}, container {container:?}", number(revision))
+            }
+            Subject::Service { cluster, name } => format!("service {name} of {cluster}"),
             Subject::Workload { kind, namespace, name, container } => {
                 format!("{kind} {namespace}/{name}, container {container}")
             }

@@ -68,7 +68,7 @@ fn owners<'a>(all: &'a [Declared], place: &'a Place, wanted: &'a TemplateRef) ->
     all.iter().filter(move |each| is_it(&each.subject) && each.place.may_be(place))
 }
 
-fn claim(declared: &Declared) -> Claim {
+pub(super) fn claim(declared: &Declared) -> Claim {
     Claim { source: declared.source.clone(), address: declared.address.clone() }
 }
 
@@ -145,7 +145,7 @@ fn of_newest(all: &[Declared], owner: &Declared, how: &str) -> DeclaredFor {
 }
 
 /// An image in the code's words; `resolve:ssm:` leads on to the parameter, where the code has it too.
-fn known(all: &[Declared], holder: &Declared, text: &str, how: &str) -> DeclaredFor {
+pub(super) fn known(all: &[Declared], holder: &Declared, text: &str, how: &str) -> DeclaredFor {
     let Some(parameter) = text.strip_prefix("resolve:ssm:") else {
         return DeclaredFor::Image { claim: claim(holder), image: text.to_owned(), how: how.to_owned() };
     };
@@ -168,7 +168,7 @@ fn known(all: &[Declared], holder: &Declared, text: &str, how: &str) -> Declared
 }
 
 /// One answer, if all say the same; the first in order speaks for them.
-fn agree(mut found: Vec<DeclaredFor>) -> DeclaredFor {
+pub(super) fn agree(mut found: Vec<DeclaredFor>) -> DeclaredFor {
     found.retain(|each| *each != DeclaredFor::None);
     let claims: BTreeSet<(Claim, String)> = found.iter().flat_map(claims).collect();
     let said: BTreeSet<&String> = claims.iter().map(|(_, says)| says).collect();

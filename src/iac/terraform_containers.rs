@@ -1,8 +1,8 @@
-//! The resource types of a Terraform state that run containers: ECS task definitions and Kubernetes deployments.
+//! The resource types of a Terraform state that run containers: ECS services, task definitions, Kubernetes deployments.
 
 use super::terraform_resource::{Attributes, Found, image, place, unknown};
 use super::terraform_value::{Blocks, Sensitive, Text};
-use super::{Place, Subject};
+use super::{DeclaredImage, Place, Subject, TemplateRef};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
@@ -13,6 +13,7 @@ use std::fmt;
 pub(super) struct TaskDefinition {
     family: Text,
     arn: Text,
+    revision: Text,
     container_definitions: ContainerDefinitions,
 }
 
@@ -51,9 +52,10 @@ impl<'de> Deserialize<'de> for ContainerDefinitions {
 impl Attributes for TaskDefinition {
     fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
         let Some(family) = sensitive.open("family", self.family) else { return Vec::new() };
+        let revision = self.revision.get().and_then(|digits| digits.parse().ok());
         let place = place(self.arn);
         let found = |container: Option<String>, image| {
-            let subject = Subject::TaskDefinition { family: family.clone(), container };
+            let subject = Subject::TaskDefinition { family: family.clone(), revision, container };
             Found { place: place.clone(), subject, image }
         };
         if sensitive.hides(&["container_definitions"]) {
@@ -70,6 +72,48 @@ impl Attributes for TaskDefinition {
             }
             None => vec![found(None, unknown("its `container_definitions` are not a list of containers"))],
         }
+    }
+}
+
+/// `aws_ecs_service`. Its circuit breaker, its network and its tags are not read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct EcsService {
+    /// The service's ARN.
+    id: Text,
+    name: Text,
+    /// The cluster's ARN or name; `default` where there is none.
+    cluster: Text,
+    /// An ARN or `FAMILY:REVISION`.
+    task_definition: Text,
+}
+
+impl Attributes for EcsService {
+    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
+        let last = |text: String| text.rsplit('/').next().unwrap_or_default().to_owned();
+        let Some(name) = sensitive.open("name", self.name) else { return Vec::new() };
+        if sensitive.hides(&["cluster"]) {
+            return Vec::new();
+        }
+        let cluster = self.cluster.get().map_or_else(|| "default".to_owned(), last);
+        let place = place(self.id);
+        let image = match self.task_definition.get().map(last) {
+            _ if sensitive.hides(&["task_definition"]) => unknown("its `task_definition` is marked sensitive"),
+            Some(text) => revision(&text),
+            None => unknown("its `task_definition` names none"),
+        };
+        vec![Found { place, subject: Subject::Service { cluster, name }, image }]
+    }
+}
+
+/// `web:7`; the family alone means whatever revision is the newest at that moment.
+fn revision(text: &str) -> DeclaredImage {
+    match text.rsplit_once(':') {
+        Some((family, number)) if number.parse::<u64>().is_ok() => DeclaredImage::TemplateVersion {
+            template: TemplateRef { id: Some(family.to_owned()), name: None },
+            version: number.to_owned(),
+        },
+        _ => unknown("its `task_definition` names no revision"),
     }
 }
 

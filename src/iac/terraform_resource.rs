@@ -1,6 +1,6 @@
 //! The resource types of a Terraform state that tell an image, and the few attributes of each that are read.
 
-use super::terraform_containers::{Deployment, TaskDefinition};
+use super::terraform_containers::{Deployment, EcsService, TaskDefinition};
 use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
 use super::{DeclaredImage, Place, Subject, TemplateRef};
 use crate::model::{AmiId, SlotName};
@@ -32,6 +32,7 @@ pub(super) fn instances<'de, M: MapAccess<'de>>(kind: &str, map: &mut M) -> Resu
         "aws_autoscaling_group" => read::<AutoScalingGroup, M>(map),
         "aws_instance" => read::<Ec2Instance, M>(map),
         "aws_ssm_parameter" => read::<Parameter, M>(map),
+        "aws_ecs_service" => read::<EcsService, M>(map),
         "aws_ecs_task_definition" => read::<TaskDefinition, M>(map),
         "kubernetes_deployment" | "kubernetes_deployment_v1" => read::<Deployment, M>(map),
         _ => map.next_value::<IgnoredAny>().map(|_| Vec::new()),

@@ -93,8 +93,8 @@ pub trait Observe: Send + Sync {
 pub enum Handle {
     /// The group's name, its region, and the launch-template id of each slot.
     AutoScalingGroup { name: String, region: Region, templates: BTreeMap<SlotName, String> },
-    /// The service's name, its cluster's name, its region, and the container that is meant.
-    EcsService { cluster: String, service: String, region: Region, container: SlotName },
+    /// The service's name, its cluster's name, its region, the container that is meant, and its task definition's family.
+    EcsService { cluster: String, service: String, region: Region, container: SlotName, family: String },
 }
 
 /// One place that runs an image.

@@ -91,12 +91,13 @@ impl Observe for EcsTarget {
         read.into_values().next().unwrap_or_else(|| Err(self.spec.gone()))
     }
 
-    fn handle(&self, _: &Observed) -> Option<Handle> {
+    fn handle(&self, observed: &Observed) -> Option<Handle> {
         let EcsSettings { cluster, service, container, .. } = &self.spec.settings;
         // An ARN's last word is the name.
         let cluster = cluster.rsplit('/').next().unwrap_or(cluster).to_owned();
         let (service, region, container) = (service.clone(), self.spec.region.clone(), container.clone());
-        Some(Handle::EcsService { cluster, service, region, container })
+        let family = revisions::short(observed.revision.as_str()).rsplit_once(':')?.0.to_owned();
+        Some(Handle::EcsService { cluster, service, region, container, family })
     }
 
     async fn image_at(&self, family: &str, revision: &str) -> Result<Option<String>, TargetError> {
