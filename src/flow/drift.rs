@@ -1,5 +1,6 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
+use super::known::address_of;
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Service, TemplateRef};
@@ -51,13 +52,20 @@ fn witness(
     target: TargetId,
     channel: Channel,
     sight: Sight,
-    declared: BTreeMap<SlotName, Declaration>,
+    mut declared: BTreeMap<SlotName, Declaration>,
     dangling: &BTreeSet<ImageRef>,
 ) -> Result<Witnesses, FlowError> {
     let view = ctx.store.view()?;
     let look = Lookup(&*view);
     let state = look.channel(&channel)?;
     let recorded = look.target(&target)?;
+    let held = recorded.iter().flat_map(|recorded| recorded.slots.values()).collect();
+    // The code, too, may name a platform of an image for its index.
+    for declaration in declared.values_mut() {
+        if let Declaration::Image(image) = declaration {
+            *image = address_of(look, &held, image)?;
+        }
+    }
     Ok(Witnesses {
         target,
         channel,

@@ -55,12 +55,14 @@ async fn motion(
 ) -> Result<Motion, End> {
     let pace = target.pace();
     let mut unanswered = 0;
+    let mut said = None;
     loop {
         match target.follow(deployment).await {
             Ok(seen) if !seen.is_active() => return Ok(seen.motion),
             Ok(seen) => {
                 unanswered = 0;
                 ctx.watch.step(step, StepNews::Moving(&seen));
+                said = note(seen.motion).or(said);
             }
             Err(error) if unanswered < UNANSWERED && error.is_silence() => {
                 unanswered += 1;
@@ -71,7 +73,8 @@ async fn motion(
         }
         let waited = Duration::try_from(ctx.clock.now().duration_since(began)).unwrap_or_default();
         if waited > pace.limit {
-            let reason = format!("{deployment} has not ended after {} minutes", pace.limit.as_secs() / 60);
+            let why = said.map(|said| format!(": {said}")).unwrap_or_default();
+            let reason = format!("{deployment} has not ended after {} minutes{why}", pace.limit.as_secs() / 60);
             return Err(failed(target, reason).await);
         }
         tokio::select! {
@@ -80,6 +83,14 @@ async fn motion(
                 return Err(End::Left { why: format!("interrupted; the platform goes on with {deployment} by itself") });
             }
         }
+    }
+}
+
+/// What the platform says of a deployment under way: tasks that fail, for one.
+fn note(motion: Motion) -> Option<String> {
+    match motion {
+        Motion::Moving { note, .. } | Motion::Returning { note, .. } => note,
+        Motion::Succeeded | Motion::Failed { .. } | Motion::RolledBack { .. } | Motion::Cancelled { .. } => None,
     }
 }
 

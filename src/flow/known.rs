@@ -45,7 +45,11 @@ fn put_addresses(
 
 /// The address of the image that has this digest: the one that is recorded there, else the digest's own, else the first
 /// in the order of addresses. Two indexes may share a platform.
-fn address_of(look: Lookup<'_>, held: &BTreeSet<&ImageRef>, image: &ImageRef) -> Result<ImageRef, ViewError> {
+pub(super) fn address_of(
+    look: Lookup<'_>,
+    held: &BTreeSet<&ImageRef>,
+    image: &ImageRef,
+) -> Result<ImageRef, ViewError> {
     let ImageRef::Oci { repository, digest } = image else { return Ok(image.clone()) };
     if held.contains(image) {
         return Ok(image.clone());

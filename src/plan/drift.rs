@@ -170,8 +170,9 @@ fn of_slot(witnesses: &Witnesses, observed: &Observed, name: &SlotName) -> Vec<F
 impl Slot<'_> {
     fn finding(&self, witnesses: &Witnesses, kind: FindingKind) -> Finding {
         let mut found = finding(witnesses, Some(self.name), kind, self.detail(witnesses, kind));
-        if kind == FindingKind::InSync && matches!(self.declared, Some(Declaration::Unknown { .. })) {
-            // Two witnesses agree, and the third was not understood.
+        let unread = matches!(self.declared, Some(Declaration::Unknown { .. }));
+        if kind == FindingKind::InSync && (unread || !undone(witnesses).is_empty()) {
+            // Two witnesses agree, and the third was not understood; or all do, because somebody's deployment failed.
             found.severity = Severity::Note;
         }
         Finding {
@@ -196,17 +197,20 @@ impl Slot<'_> {
             Some(Declaration::Image(_)) | None => String::new(),
         };
         match kind {
-            FindingKind::InSync => format!("{recorded}, as released with {release}{unknown}"),
+            FindingKind::InSync => format!("{recorded}, as released with {release}{unknown}{}", undone(witnesses)),
             FindingKind::StaleCode if witnesses.ignores_image => {
                 format!("the code declares {declared} and ignores the image: applying it changes nothing")
             }
             FindingKind::StaleCode => {
-                format!("the code declares {declared}: the next apply would undo {release}{}", held(witnesses))
+                let (held, undone) = (held(witnesses), undone(witnesses));
+                format!("the code declares {declared}: the next apply would undo {release}{held}{undone}")
             }
             FindingKind::Reverted => {
                 format!("the code was applied over {release}: {declared} instead of {recorded}{}", held(witnesses))
             }
-            FindingKind::Tampered => format!("changed outside imgctl: {now} instead of {recorded}{unknown}"),
+            FindingKind::Tampered => {
+                format!("changed outside imgctl: {now} instead of {recorded}{unknown}{}", undone(witnesses))
+            }
             FindingKind::Conflict => format!("the ledger says {recorded}, the code {declared}, and it is at {now}"),
             FindingKind::Untracked if self.declared_image().is_some() => {
                 format!("the ledger has never put an image there; it is at {now}, and the code declares {declared}")
@@ -227,6 +231,17 @@ impl Slot<'_> {
             Some(SlotImage::Floating { through, .. }) => through,
             Some(SlotImage::Pinned { .. }) | None => "it",
         }
+    }
+}
+
+/// The platform took the newest deployment back by itself: whoever began it may believe that it succeeded.
+fn undone(witnesses: &Witnesses) -> String {
+    let Sight::Seen(observed) = &witnesses.sight else { return String::new() };
+    match observed.deployment.as_ref() {
+        Some(Deployment { id, motion: Motion::RolledBack { reason }, .. }) => {
+            format!("; {id} was rolled back by the platform: {}", reason.trim_end_matches('.'))
+        }
+        _ => String::new(),
     }
 }
 
