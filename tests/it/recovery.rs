@@ -1,40 +1,68 @@
 //! The process dies, whenever it likes; `imgctl resume` ends with ledger and cloud agreed.
 
 use crate::support::desk::Desk;
+use crate::support::lab::lab;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::process::Child;
 use std::time::Instant;
 
-/// Two groups that follow one channel, with one image released. Every further image is a new one: a rollback rejects
-/// what it left.
+/// Two groups (or ECS services) that follow one channel, with one image released. Every further image is a new one: a
+/// rollback rejects what it left.
 struct Stage {
     desk: Desk,
     name: String,
-    groups: [String; 2],
+    kind: Kind,
+    targets: [String; 2],
     versions: u32,
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Groups,
+    Services,
+}
+
 impl Stage {
-    fn new(name: &str) -> Self {
-        let groups = [format!("{name}-a"), format!("{name}-b")];
-        let desk = Desk::new(&format!("{name}/prod"), &[&groups[0], &groups[1]], "");
-        let mut stage = Self { desk, name: name.to_owned(), groups, versions: 0 };
+    fn new(kind: Kind, name: &str) -> Self {
+        let targets = [format!("{name}-a"), format!("{name}-b")];
+        let channel = format!("{name}/prod");
+        let desk = match kind {
+            Kind::Groups => Desk::new(&channel, &[&targets[0], &targets[1]], ""),
+            Kind::Services => Desk::new(&channel, &[], &services(name, &targets)),
+        };
+        let mut stage = Self { desk, name: name.to_owned(), kind, targets, versions: 0 };
         let first = stage.record();
-        for group in &stage.groups {
-            stage.desk.lab.group(group, &first, &json!({"size": 1}));
+        for target in &stage.targets {
+            let service = json!({"name": target, "image": first, "size": 1, "circuit_breaker": true});
+            match kind {
+                Kind::Groups => stage.desk.lab.group(target, &first, &json!({"size": 1})),
+                Kind::Services => stage.desk.lab.post("service", &service),
+            };
         }
         stage.desk.done(&["promote", &stage.image(), "prod", "--yes"]);
         stage
     }
 
-    /// Records another image; its AMI.
+    /// Records another image; its address.
     fn record(&mut self) -> String {
         self.versions += 1;
-        let ami = self.desk.lab.ami(&format!("{}-{}", self.name, self.versions), &json!({}));
-        self.desk.done(&["record", &self.image(), &ami]);
-        ami
+        let lab = self.desk.lab;
+        let name = format!("{}-{}", self.name, self.versions);
+        let (address, recorded) = match self.kind {
+            Kind::Groups => {
+                let ami = lab.ami(&name, &json!({}));
+                (ami.clone(), ami)
+            }
+            Kind::Services => {
+                let registry = &lab.env["IMGCTL_LAB_REGISTRY"];
+                let pushed = lab.ctl(&["push", &format!("recovery/{}:{}", self.name, self.versions)]);
+                (format!("{registry}/{pushed}"), format!("{registry}/recovery/{}:{}", self.name, self.versions))
+            }
+        };
+        self.desk.done(&["record", &self.image(), &recorded]);
+        address
     }
 
     /// The image that was recorded last.
@@ -63,12 +91,13 @@ impl Stage {
         (self.desk.entries(), self.desk.start(arguments))
     }
 
-    /// What every instance runs.
+    /// What every instance, or task, runs.
     fn runs(&self) -> BTreeSet<String> {
-        let shown = self.groups.iter().map(|group| self.desk.lab.show(group));
-        shown
-            .flat_map(|group: Value| group["by_ami"].as_object().unwrap().keys().cloned().collect::<Vec<_>>())
-            .collect()
+        let shown = self.targets.iter().map(|target| match self.kind {
+            Kind::Groups => self.desk.lab.show(target)["by_ami"].clone(),
+            Kind::Services => self.desk.lab.get(&format!("service?name={target}"))["by_image"].clone(),
+        });
+        shown.flat_map(|by_image: Value| by_image.as_object().unwrap().keys().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// After a death: resume, and then nothing is open, lost, or in disagreement.
@@ -83,9 +112,22 @@ impl Stage {
         assert_eq!(again.exit, 1, "{when}: a rollout is still open after {resumed:?}: {again:?}");
         let drift = self.desk.run(&["drift", &self.channel()]);
         assert_eq!(drift.exit, 0, "{when}: ledger and cloud disagree after {resumed:?}: {drift:?}");
-        assert_eq!(self.runs().len(), 1, "{when}: the groups run different images");
+        assert_eq!(self.runs().len(), 1, "{when}: the targets run different images");
         self.desk.done(&["ledger", "verify"]);
     }
+}
+
+/// The config of two services, whose images are in the lab's registry.
+fn services(name: &str, targets: &[String; 2]) -> String {
+    let registry = &lab().env["IMGCTL_LAB_REGISTRY"];
+    let mut config = format!("\n[registries.\"{registry}\"]\nplain_http = true\n");
+    for target in targets {
+        config += &format!(
+            "\n[[channels.{name}.prod.targets]]\nid = \"{target}\"\nkind = \"ecs\"\ncluster = \"main\"\n\
+             service = \"{target}\"\ncontainer = \"app\"\nregion = \"eu-west-1\"\npoll_interval = \"100ms\"\n"
+        );
+    }
+    config
 }
 
 /// SIGKILL: nothing can be said, flushed or finished any more.
@@ -115,14 +157,14 @@ fn die_after_every_write(
 
 #[test]
 fn a_promotion_may_die_after_every_write() {
-    let mut stage = Stage::new("die-promote");
+    let mut stage = Stage::new(Kind::Groups, "die-promote");
     let killed = die_after_every_write(&mut stage, Stage::promoting, |_| {});
     assert!(killed >= 6, "two steps write at least six entries, not {killed}");
 }
 
 #[test]
 fn a_rollback_may_die_after_every_write() {
-    let mut stage = Stage::new("die-rollback");
+    let mut stage = Stage::new(Kind::Groups, "die-rollback");
     let lift = |stage: &Stage| {
         stage.desk.run(&["release", &stage.channel()]);
     };
@@ -131,8 +173,8 @@ fn a_rollback_may_die_after_every_write() {
 }
 
 /// Kills promotions at moments spread at random over the time that one takes.
-fn die_at_random(name: &str, times: u32) {
-    let mut stage = Stage::new(name);
+fn die_at_random(kind: Kind, name: &str, times: u32) {
+    let mut stage = Stage::new(kind, name);
     let began = Instant::now();
     let whole = stage.promoting().1.wait().map(|_| began.elapsed()).unwrap();
     for time in 1..=times {
@@ -146,10 +188,32 @@ fn die_at_random(name: &str, times: u32) {
 
 #[test]
 fn a_promotion_may_die_at_any_moment() {
-    die_at_random("die-any", 10);
+    die_at_random(Kind::Groups, "die-any", 10);
 }
 
 #[test]
 fn a_promotion_may_die_at_any_other_moment() {
-    die_at_random("die-other", 10);
+    die_at_random(Kind::Groups, "die-other", 10);
+}
+
+#[test]
+fn a_promotion_of_services_may_die_after_every_write() {
+    let mut stage = Stage::new(Kind::Services, "die-services");
+    let killed = die_after_every_write(&mut stage, Stage::promoting, |_| {});
+    assert!(killed >= 6, "two steps write at least six entries, not {killed}");
+}
+
+#[test]
+fn a_rollback_of_services_may_die_after_every_write() {
+    let mut stage = Stage::new(Kind::Services, "die-services-back");
+    let lift = |stage: &Stage| {
+        stage.desk.run(&["release", &stage.channel()]);
+    };
+    let killed = die_after_every_write(&mut stage, Stage::rolling_back, lift);
+    assert!(killed >= 6, "two steps write at least six entries, not {killed}");
+}
+
+#[test]
+fn a_promotion_of_services_may_die_at_any_moment() {
+    die_at_random(Kind::Services, "die-services-any", 10);
 }

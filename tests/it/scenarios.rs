@@ -21,6 +21,7 @@ scenarios! {
     a_container_image_is_known_by_its_bytes
     a_crash_looping_version_is_brought_back
     a_deployment_follows_its_channel
+    a_deployment_of_ecs_is_turned_back_while_it_runs
     a_fault_in_the_config_is_shown_where_it_stands
     a_full_or_read_only_disk_loses_nothing
     a_group_that_floats_is_pinned_first
@@ -33,15 +34,18 @@ scenarios! {
     a_rewritten_ledger_is_found_out
     a_rollback_never_edits_history
     a_rollout_that_is_not_waited_for_is_finished_later
+    a_task_definition_that_is_gone_is_no_way_lost
     a_wrong_word_brings_the_near_one
     an_ami_that_nobody_could_launch_is_not_recorded
     an_anchor_sees_what_the_chain_cannot
     an_auditor_gets_every_change
+    an_ecs_service_follows_a_channel
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed
     an_object_that_argo_cd_manages_is_said_or_left_alone
     delivery_is_counted_in_four_keys
     drift_names_who_is_wrong
+    ecs_gives_a_bad_image_up
     every_command_explains_itself
     init_never_overwrites
     scan_records_what_is_there_once

@@ -72,6 +72,13 @@ impl Lab {
         self.post("group", &merged(json!({"name": name, "ami": ami}), more))
     }
 
+    /// Steers the lab as a person would; what is printed.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let output = Command::new(root().join("tests/lab/ctl")).args(arguments).envs(&self.env).output().unwrap();
+        assert!(output.status.success(), "ctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// What a group really runs.
     pub fn show(&self, group: &str) -> Value {
         self.get(&format!("group?name={group}"))

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is told apart by a number when nothing names it: `i-<1>`, `<uuid:2>`. The whole match is replaced.
-const NUMBERED: [(&str, &str); 5] = [
+const NUMBERED: [(&str, &str); 6] = [
     (r"\b(?:deployment|statefulset|daemonset|cronjob)/[a-z0-9-]+:[0-9a-f]{12}\b", "template"),
     (r"\bpod [a-z0-9-]+-[0-9a-f]{10}-[0-9a-f]{5}\b", "pod"),
     (r"\b(ami|snap|lt|i|vol|sg|subnet|vpc|eni|rtb|igw)-[0-9a-f]{8,17}\b", ""),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "uuid"),
     (r"\b[0-9a-f]{64}\b", "hash"),
+    (r"\b\d{18,19}\b", "number"),
 ];
 
 /// The id in the examples of `--help`.
@@ -25,7 +26,7 @@ const PLAIN: [(&str, &str); 4] = [
 ];
 
 /// How often a rollout is seen under way depends on the machine's mood.
-const PROGRESS: &str = r"(?m)^\S+: \d+ % replaced.*\n";
+const PROGRESS: &str = r"(?m)^\S+: \d+ % (replaced|going back).*\n";
 
 /// What runs is listed in the order of the ids, which the lab draws at random.
 const LISTED: &str = r"\d+ × ami-<[^>]+>(, \d+ × ami-<[^>]+>)+";

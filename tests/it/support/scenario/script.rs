@@ -11,8 +11,9 @@
 //! [exit 3]                              last; left out when it is 0
 //! ```
 //!
-//! Beside `imgctl` there are three words: `lab` (`tests/lab/ctl`), `channel NAME/ENV GROUP…` (the groups follow it) and
-//! `as-owner COMMAND…` (without root's right to write anywhere). Groups of one lab have names of their own.
+//! Beside `imgctl` there are these words: `lab` (`tests/lab/ctl`), `channel NAME/ENV GROUP…` (the groups follow it),
+//! `services NAME/ENV SERVICE…` (the ECS services do) and `as-owner COMMAND…` (without root's right to write anywhere).
+//! Groups and services of one lab have names of their own.
 
 use std::fmt;
 

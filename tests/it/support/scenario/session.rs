@@ -24,6 +24,16 @@ for group; do
   printf 'kind = "asg"\nname = "%s"\nregion = "eu-west-1"\npoll_interval = "100ms"\n' "$group"
 done >> imgctl.toml"#;
 
+/// `services NAME/ENV SERVICE…`: into the config, container `app` of these ECS services of cluster `main` follows it.
+const SERVICES: &str = r#"name=${1%/*} environment=${1#*/}; shift
+for service; do
+  printf '\n[[channels.%s.%s.targets]]\nid = "%s"\nkind = "ecs"\n' "$name" "$environment" "$service"
+  printf 'cluster = "main"\nservice = "%s"\ncontainer = "app"\nregion = "eu-west-1"\npoll_interval = "100ms"\n' "$service"
+done >> imgctl.toml
+if ! grep -q '^plain_http' imgctl.toml; then
+  printf '\n[registries."%s"]\nplain_http = true\n' "$IMGCTL_LAB_REGISTRY" >> imgctl.toml
+fi"#;
+
 /// `as-owner COMMAND…`: with the rights of the files' owner; root's reach everywhere.
 const AS_OWNER: &str = r#"caps=-dac_override,-dac_read_search
 if [ "$(id -u)" != 0 ]; then exec "$@"; fi
@@ -55,13 +65,15 @@ impl Session {
         session
     }
 
-    /// `imgctl` on the PATH, and three words that only sessions have.
+    /// `imgctl` on the PATH, and the words that only sessions have.
     fn provide_commands(&self) {
         let bin = self.folder.path().join("bin");
         fs::create_dir(&bin).unwrap();
         symlink(imgctl(), bin.join("imgctl")).unwrap();
         let lab = format!("exec '{}' \"$@\"", root().join("tests/lab/ctl").display());
-        for (name, script) in [("lab", lab.as_str()), ("channel", CHANNEL), ("as-owner", AS_OWNER)] {
+        for (name, script) in
+            [("lab", lab.as_str()), ("channel", CHANNEL), ("services", SERVICES), ("as-owner", AS_OWNER)]
+        {
             fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
