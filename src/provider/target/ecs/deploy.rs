@@ -59,7 +59,7 @@ impl EcsTarget {
         match change.map(|change| &change.to) {
             Some(image @ ImageRef::Oci { .. }) => Ok(image.clone()),
             _ => Err(TargetError::Refused {
-                what: format!("the step has no container image for {}", self.spec.object()),
+                what: format!("the step has no container image for {}", self.spec.object(&self.aws)),
                 hint: format!("imgctl promote {} with an image in a registry", order.image),
             }),
         }
@@ -69,11 +69,11 @@ impl EcsTarget {
     async fn standing(&self) -> Result<Standing, TargetError> {
         let service = survey::one(&self.aws, &self.spec).await?;
         if let Some(Obstacle { what, fix }) = service.obstacle() {
-            return Err(TargetError::Refused { what: format!("{} {what}", self.spec.object()), hint: fix });
+            return Err(TargetError::Refused { what: format!("{} {what}", self.spec.object(&self.aws)), hint: fix });
         }
-        let arn = service.definition.clone().ok_or_else(|| self.spec.gone())?;
+        let arn = service.definition.clone().ok_or_else(|| self.spec.gone(&self.aws))?;
         let definition = self.fresh(&arn).await?;
-        let revision = arn.parse().map_err(|_| self.spec.gone())?;
+        let revision = arn.parse().map_err(|_| self.spec.gone(&self.aws))?;
         Ok(Standing { service, definition, revision })
     }
 
@@ -141,12 +141,12 @@ impl EcsTarget {
         let call = self.aws.ecs(&self.spec.region).update_service().cluster(&settings.cluster);
         let call = call.service(&settings.service).task_definition(&toward.arn);
         let answer = call.set_force_new_deployment(again.then_some(true)).send().await;
-        let answer = answer.map_err(|error| classify("ecs:UpdateService", &self.spec.object(), error))?;
+        let answer = answer.map_err(|error| classify("ecs:UpdateService", &self.spec.object(&self.aws), error))?;
         let service = match answer.service() {
             Some(service) => Service::new(service),
             None => survey::one(&self.aws, &self.spec).await?,
         };
-        let revision: Revision = toward.arn.parse().map_err(|_| self.spec.gone())?;
+        let revision: Revision = toward.arn.parse().map_err(|_| self.spec.gone(&self.aws))?;
         let deployment = self.begun(&service, &revision).await?;
         Ok(Deployed { revision, deployment })
     }

@@ -26,14 +26,14 @@ pub struct EcsSpec {
 }
 
 impl EcsSpec {
-    /// The service's name with its cluster and region, as errors name it.
-    fn object(&self) -> String {
+    /// The service's name with its cluster and region, and the role where there is one, as errors name it.
+    fn object(&self, aws: &Aws) -> String {
         let EcsSettings { cluster, service, .. } = &self.settings;
-        format!("ECS service {service} of {cluster} in {}", self.region)
+        format!("ECS service {service} of {cluster} in {}", aws.place(&self.region))
     }
 
-    fn gone(&self) -> TargetError {
-        TargetError::Gone { what: self.object() }
+    fn gone(&self, aws: &Aws) -> TargetError {
+        TargetError::Gone { what: self.object(aws) }
     }
 }
 
@@ -88,7 +88,7 @@ impl Observe for EcsTarget {
 
     async fn observe(&self) -> Result<Observed, TargetError> {
         let read = survey::cluster(&self.aws, &self.facts, &[&self.spec], Depth::Deploying).await;
-        read.into_values().next().unwrap_or_else(|| Err(self.spec.gone()))
+        read.into_values().next().unwrap_or_else(|| Err(self.spec.gone(&self.aws)))
     }
 
     fn handle(&self, observed: &Observed) -> Option<Handle> {

@@ -54,19 +54,24 @@ pub(super) async fn read(
     let call = aws.ecs(region).describe_task_definition().task_definition(name);
     let call = call.include(aws_sdk_ecs::types::TaskDefinitionField::Tags);
     let sent = call.customize().interceptor(answer.clone()).send().await;
-    sent.map_err(|error| missing(classify("ecs:DescribeTaskDefinition", &object(name, region), error), name, region))?;
-    let definition = answer.take().and_then(Definition::new).ok_or_else(|| unreadable(name, region))?;
+    let object = object(name, &aws.place(region));
+    sent.map_err(|error| missing(classify("ecs:DescribeTaskDefinition", &object, error), &object))?;
+    let definition = answer.take().and_then(Definition::new).ok_or_else(|| unreadable(name, &object))?;
     Ok(facts.keep(region, definition))
 }
 
 /// ECS has no error code of its own for a task definition that is not there (API reference: ClientException).
-fn missing(error: AwsError, name: &str, region: &Region) -> TargetError {
-    let says = |error: &AwsError| matches!(error, AwsError::Other { code, message, .. } if code == "ClientException" && message.contains("Unable to describe task definition"));
-    if says(&error) { TargetError::Gone { what: object(name, region) } } else { error.into() }
+fn missing(error: AwsError, object: &str) -> TargetError {
+    let says =
+        |code: &str, message: &str| code == "ClientException" && message.contains("Unable to describe task definition");
+    match &error {
+        AwsError::Other { code, message, .. } if says(code, message) => TargetError::Gone { what: object.to_owned() },
+        _ => error.into(),
+    }
 }
 
-fn object(name: &str, region: &Region) -> String {
-    format!("task definition {} in {region}", short(name))
+fn object(name: &str, place: &str) -> String {
+    format!("task definition {} in {place}", short(name))
 }
 
 /// `web:7` of an ARN.
@@ -74,9 +79,9 @@ pub(super) fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-fn unreadable(name: &str, region: &Region) -> TargetError {
+fn unreadable(name: &str, object: &str) -> TargetError {
     TargetError::Refused {
-        what: format!("{}: AWS's answer could not be read", object(name, region)),
+        what: format!("{object}: AWS's answer could not be read"),
         hint: format!("aws ecs describe-task-definition --task-definition {}", short(name)),
     }
 }
@@ -112,8 +117,7 @@ impl EcsTarget {
         let call = self.aws.ecs(&self.spec.region).list_task_definitions().family_prefix(family);
         let call = call.sort(aws_sdk_ecs::types::SortOrder::Desc).max_results(LOOKED_THROUGH);
         let answer = call.send().await;
-        let answer =
-            answer.map_err(|error| classify("ecs:ListTaskDefinitions", &object(family, &self.spec.region), error))?;
+        let answer = answer.map_err(|error| classify("ecs:ListTaskDefinitions", &self.family(family), error))?;
         for arn in answer.task_definition_arns() {
             // `familyPrefix` is documented as the full name; whatever it finds, the family itself is what is meant.
             let is_of_family = short(arn).rsplit_once(':').is_some_and(|(name, _)| name == family);
@@ -130,6 +134,10 @@ impl EcsTarget {
         Ok(None)
     }
 
+    fn family(&self, family: &str) -> String {
+        object(family, &self.aws.place(&self.spec.region))
+    }
+
     /// Registers a new revision: the JSON itself is sent, so that no field is lost on the way through the SDK.
     async fn register(&self, family: &str, request: &Value) -> Result<Arc<Definition>, TargetError> {
         let region = &self.spec.region;
@@ -137,11 +145,12 @@ impl EcsTarget {
         let call = self.aws.ecs(region).register_task_definition().family(family);
         // The SDK asks for what the API needs; what is sent is the JSON.
         let call = call.set_container_definitions(Some(Vec::new())).customize();
-        let body = serde_json::to_vec(request).map_err(|_| unreadable(family, region))?;
+        let object = self.family(family);
+        let body = serde_json::to_vec(request).map_err(|_| unreadable(family, &object))?;
         let sent = call.interceptor(Request(body)).interceptor(answer.clone()).send().await;
-        sent.map_err(|error| classify("ecs:RegisterTaskDefinition", &object(family, region), error))?;
+        sent.map_err(|error| classify("ecs:RegisterTaskDefinition", &object, error))?;
         let made = answer.take().and_then(Definition::new).ok_or_else(|| TargetError::Refused {
-            what: format!("{}: AWS did not say which revision it made", object(family, region)),
+            what: format!("{object}: AWS did not say which revision it made"),
             hint: "run the same command again: it finds that revision".to_owned(),
         })?;
         Ok(self.facts.keep(region, made))

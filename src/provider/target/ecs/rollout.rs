@@ -44,7 +44,7 @@ pub(super) async fn newest_brief(
             let all = answer.service_deployments().iter();
             Ok(all.max_by_key(|brief| brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))).cloned())
         }
-        Err(error) => match classify("ecs:ListServiceDeployments", &spec.object(), error) {
+        Err(error) => match classify("ecs:ListServiceDeployments", &spec.object(aws), error) {
             error if has_none(&error) => Ok(None),
             error => Err(error.into()),
         },
@@ -59,7 +59,7 @@ fn has_none(error: &AwsError) -> bool {
 pub(super) async fn described(aws: &Aws, spec: &EcsSpec, arn: &str) -> Result<Option<ServiceDeployment>, TargetError> {
     let call = aws.ecs(&spec.region).describe_service_deployments().service_deployment_arns(arn);
     let answer = call.send().await;
-    let answer = answer.map_err(|error| classify("ecs:DescribeServiceDeployments", &spec.object(), error))?;
+    let answer = answer.map_err(|error| classify("ecs:DescribeServiceDeployments", &spec.object(aws), error))?;
     Ok(answer.service_deployments().first().cloned())
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn definition_of(
     }
     let call = aws.ecs(&spec.region).describe_service_revisions().service_revision_arns(revision);
     let answer = call.send().await;
-    let answer = answer.map_err(|error| classify("ecs:DescribeServiceRevisions", &spec.object(), error))?;
+    let answer = answer.map_err(|error| classify("ecs:DescribeServiceRevisions", &spec.object(aws), error))?;
     let Some(definition) = answer.service_revisions().first().and_then(|found| found.task_definition()) else {
         return Ok(None);
     };
@@ -151,7 +151,8 @@ impl EcsTarget {
             return Ok(survey::one(&self.aws, &self.spec).await?.end_of(id));
         }
         let found = described(&self.aws, &self.spec, id).await?;
-        let found = found.ok_or_else(|| TargetError::Gone { what: format!("{id} of {}", self.spec.object()) })?;
+        let found =
+            found.ok_or_else(|| TargetError::Gone { what: format!("{id} of {}", self.spec.object(&self.aws)) })?;
         let mut deployment = deployment(&self.aws, &self.facts, &self.spec, &found).await?;
         if failing(&found) || !matches!(deployment.motion, Motion::Moving { .. } | Motion::Succeeded) {
             self.add_reasons(&mut deployment).await;
@@ -162,7 +163,8 @@ impl EcsTarget {
     /// What the tasks that failed say. A report must not fail because they cannot be read.
     async fn add_reasons(&self, deployment: &mut Deployment) {
         let Some(toward) = &deployment.toward else { return };
-        let failures = tasks::failures(&self.aws, &self.spec, toward.as_str()).await.unwrap_or_default().join("; ");
+        let failures = tasks::failures(&self.aws, &self.spec, toward.as_str(), deployment.started).await;
+        let failures = failures.unwrap_or_default().join("; ");
         if failures.is_empty() {
             return;
         }
@@ -190,7 +192,7 @@ impl EcsTarget {
         let call = self.aws.ecs(&self.spec.region).stop_service_deployment().service_deployment_arn(id);
         let sent = call.stop_type(StopServiceDeploymentStopType::Rollback).send().await;
         let Err(error) = sent else { return Ok(true) };
-        match classify("ecs:StopServiceDeployment", &self.spec.object(), error) {
+        match classify("ecs:StopServiceDeployment", &self.spec.object(&self.aws), error) {
             // It has ended meanwhile, has nothing to return to, or is of a kind that cannot be stopped.
             AwsError::NotFound { .. } => Ok(false),
             AwsError::Other { code, .. } if CANNOT.contains(&code.as_str()) => Ok(false),
@@ -202,7 +204,7 @@ impl EcsTarget {
     pub(super) async fn turn_back_and_wait(&self, id: &str) -> Result<(), TargetError> {
         if !self.turn_back(id).await? && self.rollout(id).await?.is_active() {
             return Err(TargetError::Refused {
-                what: format!("ECS cannot stop {id} of {}", self.spec.object()),
+                what: format!("ECS cannot stop {id} of {}", self.spec.object(&self.aws)),
                 hint: "imgctl rollback begins a deployment that takes its place".to_owned(),
             });
         }

@@ -41,7 +41,8 @@ pub(super) fn count(number: i32) -> u32 {
 }
 
 pub(super) fn time(time: Option<&DateTime>) -> Option<Timestamp> {
-    Timestamp::from_second(time?.secs()).ok()
+    let time = time?;
+    Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
 impl Service {

@@ -43,13 +43,13 @@ pub(super) async fn cluster(
         // One refused call leaves every service of the cluster unknown, and a cluster that is not there all of them gone.
         Err(error) => {
             let error = Arc::new(error);
-            return specs.iter().map(|spec| (spec.id.clone(), Err(unread(spec, &error)))).collect();
+            return specs.iter().map(|spec| (spec.id.clone(), Err(unread(aws, spec, &error)))).collect();
         }
     };
     let observe = specs.iter().map(async |spec| {
-        let Some(service) = services.get(&spec.settings.service) else { return (spec.id.clone(), Err(spec.gone())) };
+        let Some(service) = services.get(&spec.settings.service) else { return (spec.id.clone(), Err(spec.gone(aws))) };
         let tasks = running.get(&service.name).map(Vec::as_slice).unwrap_or_default();
-        let observed = observed(spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
+        let observed = observed(aws, spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
         let deployment = match depth {
             Depth::Running => Ok(service.deployment()),
             Depth::Deploying => rollout::newest(aws, facts, spec, service).await,
@@ -59,10 +59,10 @@ pub(super) async fn cluster(
     futures_util::future::join_all(observe).await.into_iter().collect()
 }
 
-fn unread(spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
+fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
     match error.code() {
         Some("ClusterNotFoundException") => {
-            TargetError::Gone { what: format!("ECS cluster {} in {}", spec.settings.cluster, spec.region) }
+            TargetError::Gone { what: format!("ECS cluster {} in {}", spec.settings.cluster, aws.place(&spec.region)) }
         }
         _ => TargetError::Aws(Arc::clone(error)),
     }
@@ -76,7 +76,8 @@ async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Result<BTreeMap<String, Serv
     for (chunk, spec) in names.chunks(SERVICES_A_CALL).zip(specs.iter().cycle()) {
         let call = aws.ecs(&spec.region).describe_services().cluster(&spec.settings.cluster);
         let call = call.set_services(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
-        let object = format!("{} of cluster {} in {}", chunk.join(", "), spec.settings.cluster, spec.region);
+        let object =
+            format!("{} of cluster {} in {}", chunk.join(", "), spec.settings.cluster, aws.place(&spec.region));
         let answer = call.send().await.map_err(|error| classify("ecs:DescribeServices", &object, error))?;
         let found = answer.services().iter().map(Service::new).filter(|service| service.status != "INACTIVE");
         services.extend(found.map(|service| (service.name.clone(), service)));
@@ -86,8 +87,8 @@ async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Result<BTreeMap<String, Serv
 
 /// The service of one target, as it is now.
 pub(super) async fn one(aws: &Aws, spec: &EcsSpec) -> Result<Service, TargetError> {
-    let found = services(aws, &[spec]).await.map_err(|error| unread(spec, &Arc::new(error)))?;
-    found.into_values().next().ok_or_else(|| spec.gone())
+    let found = services(aws, &[spec]).await.map_err(|error| unread(aws, spec, &Arc::new(error)))?;
+    found.into_values().next().ok_or_else(|| spec.gone(aws))
 }
 
 /// A revision never changes: what this process has read before is not asked again.
@@ -110,6 +111,7 @@ async fn definitions(
 }
 
 fn observed(
+    aws: &Aws,
     spec: &EcsSpec,
     service: &Service,
     definitions: &Definitions,
@@ -117,7 +119,7 @@ fn observed(
 ) -> Result<Observed, TargetError> {
     let revision = service.definition.as_deref().unwrap_or("none");
     let mut observed = Observed {
-        revision: revision.parse().map_err(|_| spec.gone())?,
+        revision: revision.parse().map_err(|_| spec.gone(aws))?,
         slots: BTreeMap::new(),
         running,
         desired: service.desired,
@@ -129,7 +131,7 @@ fn observed(
     let definition = match definitions.get(arn) {
         Some(Ok(definition)) => definition,
         Some(Err(error)) => return Err(error.clone()),
-        None => return Err(spec.gone()),
+        None => return Err(spec.gone(aws)),
     };
     let container = &spec.settings.container;
     match definition.image(container).map(|text| (text, Reference::read(text))) {

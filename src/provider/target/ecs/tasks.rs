@@ -2,10 +2,11 @@
 
 use super::super::reference::Reference;
 use super::EcsSpec;
-use super::service::Service;
+use super::service::{Service, time};
 use crate::model::{ImageRef, Region, SlotName};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task, TaskStopCode};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// DescribeTasks takes this many ids, and ListTasks gives as many.
@@ -56,7 +57,7 @@ async fn list(
     let mut pages = call.desired_status(status.clone()).max_results(100).into_paginator().send();
     let mut arns = Vec::new();
     while let Some(page) = pages.next().await {
-        let object = format!("{} of cluster {cluster} in {region}", service.unwrap_or("all services"));
+        let object = format!("{} of cluster {cluster} in {}", service.unwrap_or("all services"), aws.place(region));
         let page = page.map_err(|error| classify("ecs:ListTasks", &object, error))?;
         arns.extend(page.task_arns().iter().cloned());
     }
@@ -68,7 +69,7 @@ async fn describe(aws: &Aws, region: &Region, cluster: &str, arns: &[String]) ->
     let mut tasks = Vec::new();
     for chunk in arns.chunks(TASKS_A_CALL) {
         let call = aws.ecs(region).describe_tasks().cluster(cluster).set_tasks(Some(chunk.to_vec()));
-        let object = format!("{} tasks of cluster {cluster} in {region}", chunk.len());
+        let object = format!("{} tasks of cluster {cluster} in {}", chunk.len(), aws.place(region));
         let answer = call.send().await.map_err(|error| classify("ecs:DescribeTasks", &object, error))?;
         tasks.extend(answer.tasks().iter().cloned());
     }
@@ -98,14 +99,22 @@ fn image(container: &Container) -> Option<ImageRef> {
     asked.pinned().or_else(pulled)
 }
 
-/// Why tasks of one task definition stopped: newest reasons, with how many tasks had them. ECS keeps stopped tasks for
-/// an hour.
-pub(super) async fn failures(aws: &Aws, spec: &EcsSpec, definition: &str) -> Result<Vec<String>, AwsError> {
+/// Why tasks of one task definition stopped that were started since then: reasons, with how many tasks had them. ECS
+/// keeps stopped tasks for an hour.
+pub(super) async fn failures(
+    aws: &Aws,
+    spec: &EcsSpec,
+    definition: &str,
+    since: Option<Timestamp>,
+) -> Result<Vec<String>, AwsError> {
     let (region, cluster) = (&spec.region, &spec.settings.cluster);
     let arns = list(aws, region, cluster, Some(&spec.settings.service), &DesiredStatus::Stopped).await?;
     let tasks = describe(aws, region, cluster, &arns).await?;
     let mut counted: BTreeMap<String, u32> = BTreeMap::new();
-    for task in tasks.iter().filter(|task| task.task_definition_arn() == Some(definition)) {
+    let is_of_it = |task: &&Task| {
+        task.task_definition_arn() == Some(definition) && (since.is_none() || time(task.created_at()) >= since)
+    };
+    for task in tasks.iter().filter(is_of_it) {
         if let Some(reason) = failure(task) {
             *counted.entry(reason).or_insert(0) += 1;
         }
