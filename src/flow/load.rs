@@ -113,7 +113,7 @@ fn addresses(snapshot: &Snapshot) -> Vec<ImageRef> {
     all.into_iter().collect()
 }
 
-fn fitness(answer: Availability) -> Fitness {
+pub(super) fn fitness(answer: Availability) -> Fitness {
     match answer {
         Availability::Available => Fitness::Fit,
         Availability::Gone { why } | Availability::Unusable { why } => Fitness::Unfit { why },

@@ -1,10 +1,11 @@
 //! Preflight: before anything is written or moved, every target of the plan says what would make it fail.
 
 use super::Ctx;
-use crate::model::{Image, Outlook, Step, TargetId};
+use super::load::fitness;
+use crate::model::{Image, ImageRef, Outlook, Step, TargetId};
 use crate::plan::{Foresight, Plan};
 use futures_util::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many targets are asked at the same time.
 const SIDE_BY_SIDE: usize = 16;
@@ -13,9 +14,12 @@ const SIDE_BY_SIDE: usize = 16;
 pub(super) async fn preflight(ctx: &Ctx<'_>, plan: Plan, image: Option<&Image>) -> Plan {
     let Some(image) = image else { return plan };
     let asks: Vec<_> = plan.questions().map(|step| ask(ctx, step.clone(), image)).collect();
-    let answers: BTreeMap<TargetId, Foresight> =
-        futures_util::stream::iter(asks).buffered(SIDE_BY_SIDE).collect().await;
-    plan.foreseen(answers)
+    let answers = futures_util::stream::iter(asks).buffered(SIDE_BY_SIDE).collect::<BTreeMap<TargetId, Foresight>>();
+    let addresses: BTreeSet<ImageRef> = plan.questions().flat_map(|step| step.wanted().into_values()).collect();
+    let addresses: Vec<ImageRef> = addresses.into_iter().collect();
+    let (answers, whole) = futures_util::join!(answers, ctx.images.whole(&addresses));
+    let whole = whole.into_iter().map(|(address, answer)| (address, fitness(answer))).collect();
+    plan.foreseen(answers).with_fitness(whole)
 }
 
 async fn ask(ctx: &Ctx<'_>, step: Step, image: &Image) -> (TargetId, Foresight) {

@@ -1,7 +1,8 @@
 //! Foresight: what the targets of a plan say about it before anything moves, made into blockers and notes.
 
-use super::{Blocker, BlockerKind, Plan};
-use crate::model::{Outlook, Step, TargetId};
+use super::slots::unfit;
+use super::{Blocker, BlockerKind, Fitness, Plan};
+use crate::model::{ImageRef, Outlook, Step, TargetId};
 use std::collections::BTreeMap;
 
 /// What came of asking a target about its step.
@@ -20,6 +21,14 @@ impl Plan {
     /// What targets are asked about: every step that moves something, those that are blocked already among them.
     pub fn questions(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| !self.settled.contains(&step.target)).chain(&self.barred)
+    }
+
+    /// The same plan, with what was found out about the images that it moves to.
+    pub fn with_fitness(mut self, fitness: BTreeMap<ImageRef, Fitness>) -> Self {
+        let Some(image) = self.image.clone() else { return self };
+        let blockers = fitness.iter().filter_map(|(address, fitness)| unfit(&image, address, fitness));
+        self.blockers.extend(blockers);
+        self.sorted()
     }
 
     /// The same plan, with what its targets foresee. What could not be found out is said, and stands in nobody's way.
@@ -78,6 +87,16 @@ mod tests {
              ! b unknown: could not be asked whether this would work: no answer
              ! web@2 unfit: ami-00000002: it was deregistered",
         );
+    }
+
+    #[test]
+    fn an_image_that_lacks_a_layer_moves_nothing_and_is_named_once() {
+        let why = "the registry lacks blob sha256:1".to_owned();
+        let address: ImageRef = "ami-00000002@eu-west-1".parse().unwrap();
+        let plan = plan("ami-2").with_fitness([(address.clone(), Fitness::Unfit { why: why.clone() })].into());
+        let said = plan.blockers.iter().map(|blocker| blocker.what.clone()).collect::<Vec<_>>();
+        assert_eq!(said, ["ami-00000002: the registry lacks blob sha256:1"]);
+        assert_eq!(plan.with_fitness([(address, Fitness::Unfit { why })].into()).blockers.len(), 1);
     }
 
     #[test]

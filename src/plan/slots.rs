@@ -2,7 +2,8 @@
 
 use super::{Blocker, BlockerKind, Fitness, Sight, Snapshot, TargetView};
 use crate::model::{
-    Accepts, Artifact, Cause, Image, ImageRef, Observed, SlotChange, SlotImage, SlotName, SlotState, Step, TargetId,
+    Accepts, Artifact, Cause, Image, ImageKey, ImageRef, Observed, SlotChange, SlotImage, SlotName, SlotState, Step,
+    TargetId,
 };
 use std::collections::BTreeMap;
 
@@ -102,21 +103,26 @@ fn changes(
             }
         };
         let to = artifact.address();
-        match snapshot.fitness.get(&to) {
-            Some(Fitness::Unfit { why }) => {
-                let fix = "promote an image that can be launched, or make this one available again";
-                blockers.push(Blocker::new(BlockerKind::Unfit, &image.key, format!("{}: {why}", to.short()), fix));
-            }
-            Some(Fitness::Unknown { why }) => {
-                let what = format!("{} could not be checked: {why}", to.short());
-                let fix = "try again: nothing moves to an image that may not be there";
-                blockers.push(Blocker::new(BlockerKind::Unknown, &image.key, what, fix));
-            }
-            Some(Fitness::Fit) | None => {}
-        }
+        blockers.extend(snapshot.fitness.get(&to).and_then(|fitness| unfit(&image.key, &to, fitness)));
         wanted.insert(slot.clone(), SlotChange { from: Some(describe(state)), to });
     }
     (wanted, blockers)
+}
+
+/// Why nothing moves to this address.
+pub(super) fn unfit(image: &ImageKey, address: &ImageRef, fitness: &Fitness) -> Option<Blocker> {
+    match fitness {
+        Fitness::Unfit { why } => {
+            let fix = "promote an image that can be launched, or make this one available again";
+            Some(Blocker::new(BlockerKind::Unfit, image, format!("{}: {why}", address.short()), fix))
+        }
+        Fitness::Unknown { why } => {
+            let what = format!("{} could not be checked: {why}", address.short());
+            let fix = "try again: nothing moves to an image that may not be there";
+            Some(Blocker::new(BlockerKind::Unknown, image, what, fix))
+        }
+        Fitness::Fit => None,
+    }
 }
 
 /// The image of a slot in words a person compares.

@@ -48,6 +48,7 @@ struct Clients {
     ec2: aws_sdk_ec2::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     ecs: aws_sdk_ecs::Client,
+    ecr: aws_sdk_ecr::Client,
 }
 
 /// One account's AWS, as the credentials at hand see it. Cheap to make: nothing is sent before the first call.
@@ -104,6 +105,11 @@ impl Aws {
         Arc::clone(other)
     }
 
+    /// Whether these are the credentials that everything else is asked with.
+    pub fn is_default(&self) -> bool {
+        self.access.is_default()
+    }
+
     /// A region as errors name it: with the role or profile, where there is one.
     pub fn place(&self, region: &Region) -> String {
         if self.access.is_default() { region.to_string() } else { format!("{region} {}", self.access) }
@@ -120,6 +126,10 @@ impl Aws {
 
     pub fn autoscaling(&self, region: &Region) -> aws_sdk_autoscaling::Client {
         self.clients(region).autoscaling
+    }
+
+    pub fn ecr(&self, region: &Region) -> aws_sdk_ecr::Client {
+        self.clients(region).ecr
     }
 
     pub fn ecs(&self, region: &Region) -> aws_sdk_ecs::Client {
@@ -164,6 +174,7 @@ impl Aws {
             ec2: aws_sdk_ec2::Client::new(&config),
             autoscaling: aws_sdk_autoscaling::Client::new(&config),
             ecs: aws_sdk_ecs::Client::new(&config),
+            ecr: aws_sdk_ecr::Client::new(&config),
         }
     }
 

@@ -71,12 +71,14 @@ fn read_anchors(ledger: &Section<'_>) -> Vec<AnchorSpec> {
             section.finish();
             continue;
         };
+        let in_aws = settings.is_in_aws().then(|| spec::read_access(&section, settings.kind()));
+        let access = in_aws.unwrap_or_default();
         let id = named.map_or_else(|| settings.kind().to_owned(), Spanned::into_inner);
         if anchors.iter().any(|anchor| anchor.id == id) {
             let help = format!("give each a name of its own: id = \"{id}-2\"");
             section.fault_with_help(span, format!("two anchors are called `{id}`"), "the second one", Some(help));
         }
-        anchors.push(AnchorSpec { id, settings });
+        anchors.push(AnchorSpec { id, access, settings });
         section.finish();
     }
     anchors

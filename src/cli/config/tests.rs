@@ -123,6 +123,36 @@ fn a_target_says_with_which_credentials_it_is_reached() {
 }
 
 #[test]
+fn an_anchor_is_called_what_it_is_unless_it_has_a_name() {
+    use crate::provider::anchor::{AnchorSettings, S3Settings};
+    let text = r#"
+        [ledger]
+        path = "l"
+        [[ledger.anchors]]
+        kind = "s3"
+        bucket = "audit"
+        prefix = "web"
+        region = "us-east-1"
+        assume_role = "arn:aws:iam::222222222222:role/audit"
+        [[ledger.anchors]]
+        id = "registry"
+        kind = "oci"
+        repository = "registry.example.com/team/ledger"
+    "#;
+    let anchors = read(text).anchors;
+    assert_eq!((anchors[0].id.as_str(), anchors[1].id.as_str()), ("s3", "registry"));
+    assert!(anchors[0].access.role.is_some() && anchors[1].access.is_default());
+    let settings = S3Settings {
+        bucket: "audit".to_owned(),
+        prefix: "web/".to_owned(),
+        region: Some("us-east-1".parse().unwrap()),
+    };
+    assert_eq!(anchors[0].settings, AnchorSettings::S3(settings));
+    let AnchorSettings::Oci(registry) = &anchors[1].settings else { panic!("{anchors:?}") };
+    assert_eq!(registry.tag, "ledger-head");
+}
+
+#[test]
 fn a_flag_counts_before_the_environment_before_the_file_before_the_default() {
     let directory = tempfile::tempdir().unwrap();
     let deep = directory.path().join("a/b");

@@ -11,7 +11,7 @@ pub use s3::S3Settings;
 pub use ssm::SsmSettings;
 
 use crate::model::{Noted, Region};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Access, Aws};
 use crate::provider::section::Section;
 use crate::provider::source::RegistrySource;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub trait Anchor: Send + Sync {
 pub struct AnchorSpec {
     /// The user's own name for it, else its kind.
     pub id: String,
+    /// Whose AWS it is in: best another account, which this machine may only add to.
+    pub access: Access,
     pub settings: AnchorSettings,
 }
 
@@ -82,6 +84,7 @@ pub fn open(
     aws: &Arc<Aws>,
     registries: &Arc<RegistrySource>,
 ) -> Result<Box<dyn Anchor>, AnchorError> {
+    let aws = aws.under(&spec.access);
     let region = |own: &Option<Region>| {
         let region = own.as_ref().or(aws.region()).cloned();
         region.ok_or_else(|| AnchorError::NoRegion { id: spec.id.clone() })
@@ -89,11 +92,11 @@ pub fn open(
     Ok(match &spec.settings {
         AnchorSettings::Ssm(settings) => {
             let region = region(&settings.region)?;
-            Box::new(ssm::Parameter::new(aws.ssm(&region), settings.name.clone(), region))
+            Box::new(ssm::Parameter::new(aws.ssm(&region), settings.name.clone(), aws.place(&region)))
         }
         AnchorSettings::S3(settings) => {
             let region = region(&settings.region)?;
-            Box::new(s3::Objects::new(aws.s3(&region), settings, region))
+            Box::new(s3::Objects::new(aws.s3(&region), settings, aws.place(&region), region))
         }
         AnchorSettings::Oci(settings) => Box::new(oci::Artifacts::new(Arc::clone(registries), settings.clone())),
     })

@@ -1,10 +1,9 @@
 //! S3 objects: one for each head, named by it, written if there is none of that name, and never written again.
 //!
 //! `If-None-Match: *` makes S3 refuse to overwrite (412), in versioned and in locked buckets, too
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). Names begin with what is left up to
-//! the highest entry number, so a listing, which S3 gives in the order of names, begins with the newest head: one call
-//! shows the last thousand heads, hashes and all. Listings are strongly consistent: of two who write at the same time
-//! the later one sees both.
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). A name holds entry, ledger and hash, so
+//! one listing shows a thousand heads, in their order. All of them are read: whoever may only add could hide none.
+//! Listings are strongly consistent: of two who write at the same time the later one sees both.
 
 use super::{Anchor, AnchorError};
 use crate::model::{Digest, Head, Noted, NotedError, Region, Seq};
@@ -20,8 +19,7 @@ use uuid::Uuid;
 
 /// The word for it in the config.
 pub(super) const KIND: &str = "s3";
-/// One less than what does not fit into sixteen digits.
-const HIGHEST: u64 = 9_999_999_999_999_999;
+/// What an entry's number is written with, so that names sort as numbers do.
 const DIGITS: usize = 16;
 /// What a UUID is written with.
 const ID: usize = 36;
@@ -52,16 +50,18 @@ pub(super) struct Objects {
     client: aws_sdk_s3::Client,
     bucket: String,
     prefix: String,
+    /// The region, and the role or profile where there is one.
+    within: String,
     region: Region,
 }
 
 impl Objects {
-    pub(super) fn new(client: aws_sdk_s3::Client, settings: &S3Settings, region: Region) -> Self {
-        Self { client, bucket: settings.bucket.clone(), prefix: settings.prefix.clone(), region }
+    pub(super) fn new(client: aws_sdk_s3::Client, settings: &S3Settings, within: String, region: Region) -> Self {
+        Self { client, bucket: settings.bucket.clone(), prefix: settings.prefix.clone(), within, region }
     }
 
     fn object(&self, key: &str) -> String {
-        format!("s3://{}/{key} in {}", self.bucket, self.region)
+        format!("s3://{}/{key} in {}", self.bucket, self.within)
     }
 
     fn failed<E>(&self, action: &'static str, object: &str, error: SdkError<E>) -> AnchorError
@@ -77,13 +77,18 @@ impl Objects {
         classify(action, object, error).into()
     }
 
-    /// The names of the newest heads, newest first.
-    async fn newest(&self) -> Result<Vec<String>, AnchorError> {
-        let listing = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).send().await;
-        let listing = listing.map_err(|error| self.failed("s3:ListBucket", &self.object(&self.prefix), error))?;
-        let keys = listing.contents().iter().filter_map(|object| object.key());
+    /// The names of all heads, in the order of their entries.
+    async fn names(&self) -> Result<Vec<String>, AnchorError> {
+        let mut names = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed("s3:ListBucket", &self.object(&self.prefix), error))?;
+            names.extend(page.contents().iter().filter_map(|object| object.key()).map(str::to_owned));
+        }
         // The console makes an object of a folder's name.
-        Ok(keys.filter(|key| *key != self.prefix).map(str::to_owned).collect())
+        names.retain(|key| *key != self.prefix);
+        names.sort();
+        Ok(names)
     }
 
     fn named(&self, key: &str) -> Result<Noted, AnchorError> {
@@ -137,13 +142,12 @@ impl Anchor for Objects {
     }
 
     async fn read(&self) -> Result<Vec<Noted>, AnchorError> {
-        let keys = self.newest().await?;
-        let mut noted = keys.iter().map(|key| self.named(key)).collect::<Result<Vec<_>, _>>()?;
-        // When and by whom stands in the object; of the newest it is worth a call.
-        if let (Some(first), Some(key)) = (noted.first_mut(), keys.first()) {
-            *first = self.document(key).await?;
+        let names = self.names().await?;
+        let mut noted = names.iter().map(|key| self.named(key)).collect::<Result<Vec<_>, _>>()?;
+        // When and by whom stands in the object; of the furthest it is worth a call.
+        if let (Some(last), Some(key)) = (noted.last_mut(), names.last()) {
+            *last = self.document(key).await?;
         }
-        noted.reverse();
         Ok(noted)
     }
 
@@ -153,17 +157,16 @@ impl Anchor for Objects {
     }
 }
 
-/// `9999999999999958-LEDGER-sha256-….json` is entry 41.
+/// `0000000000000041-LEDGER-sha256-….json` is entry 41.
 fn name(noted: &Noted) -> String {
-    let left = HIGHEST.saturating_sub(noted.head.seq.0);
     let hash = noted.head.hash.as_str().replacen(':', "-", 1);
-    format!("{left:0DIGITS$}-{}-{hash}{END}", noted.ledger.unwrap_or_default())
+    format!("{}-{}-{hash}{END}", noted.head.seq.key(), noted.ledger.unwrap_or_default())
 }
 
 fn from_name(name: &str) -> Option<Noted> {
-    let (left, rest) = name.strip_suffix(END)?.split_at_checked(DIGITS)?;
+    let (seq, rest) = name.strip_suffix(END)?.split_at_checked(DIGITS)?;
     let (id, hash) = rest.strip_prefix('-')?.split_at_checked(ID)?;
-    let seq = Seq(HIGHEST.checked_sub(left.parse().ok()?).filter(|seq| *seq > 0)?);
+    let seq = Seq(seq.parse().ok().filter(|seq| *seq > 0)?);
     let ledger: Uuid = id.parse().ok()?;
     let hash: Digest = hash.strip_prefix('-')?.replacen('-', ":", 1).parse().ok()?;
     Some(Noted { head: Head { seq, hash }, ledger: Some(ledger), at: None, by: None })
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_name_says_which_head_it_is() {
-        for seq in [1, 41, 9_999, 1_000_000, HIGHEST - 1] {
+        for seq in [1, 41, 9_999, 1_000_000] {
             assert_eq!(from_name(&name(&noted(seq))), Some(noted(seq)));
         }
         let good = name(&noted(41));
@@ -191,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_head_is_listed_first() {
+    fn heads_are_listed_in_the_order_of_their_entries() {
         let mut names: Vec<String> = [2, 1, 1_000_000, 41, 9].map(|seq| name(&noted(seq))).into();
         names.sort();
         let order: Vec<u64> = names.iter().map(|name| from_name(name).unwrap().head.seq.0).collect();
-        assert_eq!(order, [1_000_000, 41, 9, 2, 1]);
+        assert_eq!(order, [1, 2, 9, 41, 1_000_000]);
     }
 }

@@ -39,16 +39,17 @@ pub(super) fn read(section: &Section<'_>) -> Option<SsmSettings> {
 pub(super) struct Parameter {
     client: aws_sdk_ssm::Client,
     name: String,
-    region: Region,
+    /// The region, and the role or profile where there is one.
+    within: String,
 }
 
 impl Parameter {
-    pub(super) fn new(client: aws_sdk_ssm::Client, name: String, region: Region) -> Self {
-        Self { client, name, region }
+    pub(super) fn new(client: aws_sdk_ssm::Client, name: String, within: String) -> Self {
+        Self { client, name, within }
     }
 
     fn object(&self) -> String {
-        format!("{} in {}", self.name, self.region)
+        format!("{} in {}", self.name, self.within)
     }
 
     /// Every version that is kept, oldest first. Empty: there is no such parameter.

@@ -55,7 +55,7 @@ pub(super) async fn describe(root: Root, contents: &dyn Contents) -> Result<Desc
     let manifest = Manifest::parse(&root.bytes, root.announced.as_deref()).map_err(|why| not_an_image(&object, why))?;
     let mut notes = Vec::new();
     let read = match manifest.body {
-        Body::Image { config, layer_bytes } => {
+        Body::Image { config, layer_bytes, .. } => {
             let annotations = manifest.annotations.clone();
             vec![platform(contents, root.digest.clone(), config, layer_bytes, None, annotations).await?]
         }
@@ -99,7 +99,7 @@ async fn child(contents: &dyn Contents, descriptor: Descriptor) -> Result<Platfo
     let object = contents.named(&descriptor.digest);
     let bytes = checked(contents, &descriptor, true).await?;
     let manifest = Manifest::parse(&bytes, Some(&descriptor.media_type)).map_err(|why| not_an_image(&object, why))?;
-    let Body::Image { config, layer_bytes } = manifest.body else {
+    let Body::Image { config, layer_bytes, .. } = manifest.body else {
         return Err(not_an_image(&object, "the index leads to another index, and says it is an image".to_owned()));
     };
     let name = descriptor.platform();

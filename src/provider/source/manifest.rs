@@ -91,7 +91,7 @@ impl Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
     Index { manifests: Vec<Descriptor> },
-    Image { config: Descriptor, layer_bytes: u64 },
+    Image { config: Descriptor, layers: Vec<Descriptor>, layer_bytes: u64 },
 }
 
 /// A manifest read from its bytes.
@@ -147,7 +147,7 @@ impl Manifest {
             (Some(manifests), None, None) => (OCI_INDEX, Body::Index { manifests }),
             (None, Some(config), layers) => {
                 let layer_bytes = layers.iter().flatten().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-                (OCI_MANIFEST, Body::Image { config, layer_bytes })
+                (OCI_MANIFEST, Body::Image { config, layers: layers.unwrap_or_default(), layer_bytes })
             }
             (None, None, _) => return Err("its manifest names neither a config nor other manifests".to_owned()),
             (Some(_), _, _) => return Err("its manifest claims to be an index and an image at once".to_owned()),

@@ -3,6 +3,7 @@
 pub mod ami;
 mod committed;
 mod contents;
+mod ecr;
 mod failure;
 mod layout;
 pub mod listing;
@@ -14,7 +15,7 @@ pub use ami::{AmiPage, AmiSource};
 pub use failure::SourceError;
 pub use registry::{Patience, RegistryError, RegistrySettings, RegistrySource};
 
-use crate::model::{AmiArtifact, AmiId, Artifact, ImageRef, Provenance, Region, SourceSelector};
+use crate::model::{AmiArtifact, AmiId, Artifact, Digest, ImageRef, Provenance, Region, Repository, SourceSelector};
 use crate::provider::aws::Aws;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,6 +55,12 @@ pub trait ImageSource: Send + Sync {
 
     /// Whether each address can still be launched or pulled. Every address asked for is in the answer.
     async fn availability(&self, addresses: &[ImageRef]) -> BTreeMap<ImageRef, Availability>;
+
+    /// The same, with everything behind each address that a pull would need: asked only of what is about to be moved to,
+    /// since it costs a request for every layer. An AMI is whole or not there.
+    async fn whole(&self, addresses: &[ImageRef]) -> BTreeMap<ImageRef, Availability> {
+        addresses.iter().map(|address| (address.clone(), Availability::Available)).collect()
+    }
 }
 
 /// Whether an address can be launched or pulled now.
@@ -78,11 +85,12 @@ pub enum Availability {
 pub struct Sources {
     pub amis: AmiSource,
     pub registries: Arc<RegistrySource>,
+    aws: Arc<Aws>,
 }
 
 impl Sources {
     pub fn new(aws: Arc<Aws>, registries: Arc<RegistrySource>) -> Self {
-        Self { amis: AmiSource::new(aws), registries }
+        Self { amis: AmiSource::new(Arc::clone(&aws)), registries, aws }
     }
 
     /// AMIs are read in one batch, whichever way they were named; everything else one after the other.
@@ -161,6 +169,23 @@ impl ImageSource for Sources {
         let (mut answers, more) =
             futures_util::join!(self.amis.availability(&amis), self.registries.availability(&containers));
         answers.extend(more);
+        answers
+    }
+
+    async fn whole(&self, addresses: &[ImageRef]) -> BTreeMap<ImageRef, Availability> {
+        let containers: BTreeSet<(Repository, Digest)> = addresses
+            .iter()
+            .filter_map(|address| match address {
+                ImageRef::Oci { repository, digest } => Some((repository.clone(), digest.clone())),
+                ImageRef::Ami { .. } => None,
+            })
+            .collect();
+        let mut answers = self.registries.whole(&containers).await;
+        for (repository, digest) in containers {
+            if let Some(archived) = ecr::archived(&self.aws, &repository, &digest).await {
+                answers.insert(ImageRef::Oci { repository, digest }, archived);
+            }
+        }
         answers
     }
 }

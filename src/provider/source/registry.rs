@@ -5,6 +5,7 @@ mod auth;
 mod listing;
 mod refusal;
 mod retag;
+mod whole;
 mod wire;
 
 pub use refusal::RegistryError;

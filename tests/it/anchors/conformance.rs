@@ -4,6 +4,7 @@ use super::{check, grow, head_of, ledger, note, oci, opened, s3, ssm};
 use imgctl::flow::anchor::{self, Witness, Word, Wrote};
 use imgctl::model::{Head, Seq, Standing};
 use imgctl::provider::anchor::{AnchorSettings, AnchorSpec, KINDS, open};
+use imgctl::provider::aws::Access;
 use imgctl::store::{self, LedgerStore};
 use tempfile::TempDir;
 
@@ -189,7 +190,7 @@ async fn an_anchor_without_a_region_is_silent_and_keeps_nobody_from_writing() {
     let aws = std::sync::Arc::new(imgctl::provider::aws::Aws::from_config(nowhere));
     let mut named = Vec::new();
     for settings in every_kind("regionless") {
-        let spec = AnchorSpec { id: settings.kind().to_owned(), settings };
+        let spec = AnchorSpec { id: settings.kind().to_owned(), access: Access::default(), settings };
         named.push((spec.id.clone(), open(&spec, &aws, &super::registries()).map_err(std::sync::Arc::new)));
     }
     let witnesses = anchor::anchor(&*store.view().unwrap(), &head_of(&store), &named).await.unwrap();

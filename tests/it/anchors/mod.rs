@@ -13,7 +13,7 @@ use imgctl::model::{Event, Noted};
 use imgctl::provider::anchor::{
     Anchor, AnchorError, AnchorSettings, AnchorSpec, OciSettings, S3Settings, SsmSettings, open,
 };
-use imgctl::provider::aws::Aws;
+use imgctl::provider::aws::{Access, Aws};
 use imgctl::provider::source::{Patience, RegistrySettings, RegistrySource};
 use imgctl::store::{DiskStore, LedgerStore};
 use serde_json::{Value, json};
@@ -59,7 +59,11 @@ fn oci(test: &str) -> AnchorSettings {
 }
 
 async fn opened(settings: &AnchorSettings) -> Box<dyn Anchor> {
-    let spec = AnchorSpec { id: "it".to_owned(), settings: settings.clone() };
+    opened_as(settings, Access::default()).await
+}
+
+async fn opened_as(settings: &AnchorSettings, access: Access) -> Box<dyn Anchor> {
+    let spec = AnchorSpec { id: "it".to_owned(), access, settings: settings.clone() };
     open(&spec, &aws().await, &registries()).unwrap()
 }
 

@@ -3,6 +3,7 @@
 use super::{aws, check, fault, grow, head_of, lab, ledger, note, opened, s3, silent};
 use aws_sdk_s3::primitives::ByteStream;
 use imgctl::flow::anchor::{Word, Wrote};
+use imgctl::model::{Digest, Head, Seq};
 use imgctl::provider::anchor::{AnchorError, AnchorSettings, S3Settings};
 use serde_json::json;
 use tempfile::TempDir;
@@ -105,4 +106,23 @@ async fn a_collision_is_tried_again_and_a_refusal_is_said() {
     fault("drop", "GetObject", "anchors-collision", &json!({"times": 3}));
     assert!(silent(check(&settings, &store).await).to_string().contains("could not be reached"));
     assert!(matches!(check(&settings, &store).await, Word::Holds { since: 1, .. }));
+}
+
+#[tokio::test]
+async fn a_thousand_forged_heads_do_not_hide_a_true_one() {
+    let dir = TempDir::new().unwrap();
+    let store = ledger(&dir.path().join("l"), 3, 3, "");
+    let settings = s3("thousand");
+    note(&settings, &store).await;
+    // Whoever may add objects adds heads that are further than any page of a listing is long.
+    let forged = ledger(&dir.path().join("forged"), 4, 2, "forged");
+    let anchor = opened(&settings).await;
+    let mut further = head_of(&forged);
+    for seq in 1_000..2_001 {
+        further.head = Head { seq: Seq(seq), hash: Digest::of(&seq.to_be_bytes()) };
+        anchor.write(&further, None).await.unwrap();
+    }
+    assert_eq!(anchor.read().await.unwrap().len(), 1002);
+    let word = check(&settings, &forged).await;
+    assert!(matches!(&word, Word::Broken { noted, .. } if noted.head == head_of(&store).head), "{word:?}");
 }

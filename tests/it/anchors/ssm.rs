@@ -1,10 +1,11 @@
 //! The SSM parameter: its versions, its limit, and every way AWS can refuse.
 
-use super::{aws, check, fault, grow, head_of, lab, ledger, note, opened, silent, ssm};
+use super::{aws, check, fault, grow, head_of, lab, ledger, note, opened, opened_as, silent, ssm};
 use aws_sdk_ssm::types::ParameterType;
 use imgctl::flow::anchor::Word;
 use imgctl::model::Seq;
 use imgctl::provider::anchor::AnchorError;
+use imgctl::provider::aws::{Access, Role};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -101,4 +102,18 @@ async fn every_refusal_is_said_and_none_is_taken_for_a_yes() {
     assert!(error.hint().unwrap().contains("allow ssm:PutParameter"), "{error}");
     let word = check(&settings, &store).await;
     assert!(matches!(word, Word::Holds { since: 1, .. }), "what was noted stays: {word:?}");
+}
+
+#[tokio::test]
+async fn a_parameter_of_another_account_is_reached_by_its_role() {
+    let dir = TempDir::new().unwrap();
+    let store = ledger(&dir.path().join("l"), 3, 9, "");
+    let settings = ssm("account");
+    let arn = "arn:aws:iam::222222222222:role/audit".parse().unwrap();
+    let role = Role { arn, external_id: None, session_name: Role::SESSION.into() };
+    let theirs = opened_as(&settings, Access { profile: None, role: Some(role) }).await;
+    assert_eq!(theirs.place(), "SSM parameter /anchors/account in eu-west-1 as arn:aws:iam::222222222222:role/audit");
+    theirs.write(&head_of(&store), None).await.unwrap();
+    assert_eq!(theirs.read().await.unwrap(), [head_of(&store)]);
+    assert!(matches!(check(&settings, &store).await, Word::Empty), "this account has none");
 }

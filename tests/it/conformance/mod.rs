@@ -1,6 +1,7 @@
 //! One suite per trait, run over every implementation against its real peer.
 
 mod accounts;
+mod checks;
 mod kubernetes;
 mod mixed;
 mod services;

@@ -298,3 +298,19 @@ async fn each_digest_is_answered_for() {
     assert!(matches!(answer(missing), Availability::Gone { .. }), "{answers:?}");
     assert!(matches!(answer((other.repository, other.digest)), Availability::Unknown { .. }), "{answers:?}");
 }
+
+#[tokio::test]
+async fn an_image_is_whole_when_every_blob_behind_it_is_there() {
+    let [whole, cleaned, silent] = ["whole", "cleaned", "silent"].map(Stage::new);
+    // A cleaner took the layers and left the manifests: the index answers, and a pull would fail.
+    cleaned.fault(&["status", "--status", "404", "--method", "HEAD", "--path", "/blobs/", "--forever"]);
+    silent.fault(&["status", "--status", "500", "--method", "HEAD", "--path", "/blobs/", "--forever"]);
+    let wanted = [&whole, &cleaned, &silent].map(|stage| (stage.repository.clone(), stage.digest.clone()));
+    let answers = registries().whole(&wanted.clone().into()).await;
+    let [whole, cleaned, silent] =
+        wanted.map(|(repository, digest)| answers[&ImageRef::Oci { repository, digest }].clone());
+    assert_eq!(whole, Availability::Available);
+    let Availability::Unusable { why } = cleaned else { panic!("believed whole: {cleaned:?}") };
+    assert_eq!(why.matches("blob sha256:").count(), 4, "a config and a layer of each platform: {why}");
+    assert!(matches!(silent, Availability::Unknown { .. }), "no answer is not a yes: {silent:?}");
+}

@@ -1,6 +1,7 @@
 //! Auto Scaling groups with launch templates, one or a mixed policy of several: moved by instance refresh, never by updating the group first.
 
 mod architecture;
+mod check;
 mod deploy;
 mod group;
 mod mixed;
@@ -11,7 +12,7 @@ mod survey;
 use super::asg_settings::AsgSettings;
 use super::template::{TemplateFacts, Templates};
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
-use crate::model::{Deployment, Observed, Region, Revision, TargetId};
+use crate::model::{Deployment, Image, Observed, Outlook, Region, Revision, Step, TargetId};
 use crate::provider::aws::Aws;
 use stand::{Spot, Stand};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +104,10 @@ impl Observe for AsgTarget {
 
 #[async_trait::async_trait]
 impl Target for AsgTarget {
+    async fn check(&self, image: &Image, step: &Step) -> Result<Outlook, TargetError> {
+        self.foresee(image, step).await
+    }
+
     async fn deploy(&self, order: &Order<'_>) -> Result<Deployed, TargetError> {
         self.carry_out(order).await
     }
