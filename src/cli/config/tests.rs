@@ -153,6 +153,25 @@ fn an_anchor_is_called_what_it_is_unless_it_has_a_name() {
 }
 
 #[test]
+fn what_the_page_on_the_ledger_shows_can_be_written() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ledger.md")).unwrap();
+    let blocks = |language: &str| -> Vec<String> {
+        let opens = format!("```{language}\n");
+        page.split(&opens).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+    };
+    let config = blocks("toml");
+    let anchors = read(&config[0]).anchors;
+    let kinds: BTreeSet<&str> = anchors.iter().map(|anchor| anchor.settings.kind()).collect();
+    assert_eq!((config.len(), kinds), (1, BTreeSet::from(["oci", "s3", "ssm"])));
+    let policies = blocks("json");
+    assert_eq!(policies.len(), 2);
+    for policy in policies {
+        let policy: serde_json::Value = serde_json::from_str(&policy).unwrap();
+        assert!(policy["Statement"].as_array().is_some_and(|statements| !statements.is_empty()));
+    }
+}
+
+#[test]
 fn a_flag_counts_before_the_environment_before_the_file_before_the_default() {
     let directory = tempfile::tempdir().unwrap();
     let deep = directory.path().join("a/b");

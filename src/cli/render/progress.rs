@@ -154,6 +154,7 @@ fn ended() -> ProgressStyle {
 /// How far something has come, where someone watches: a spinner with a count, or a bar once the total is known.
 pub struct Counter {
     bar: ProgressBar,
+    unit: Unit,
 }
 
 /// What a bar counts.
@@ -165,28 +166,33 @@ pub enum Unit {
 
 impl Counter {
     pub fn new(screen: &Screen, what: &str) -> Self {
-        Self::shown(screen, what, ProgressBar::new_spinner())
+        Self::of(screen, what, Unit::Entries)
     }
 
-    /// With the share that is done, and the time that is left.
+    /// With a bar, the share that is done and the time that is left, as soon as `at` is told the total.
     pub fn of(screen: &Screen, what: &str, unit: Unit) -> Self {
-        Self::shown(screen, what, ProgressBar::new(0).with_style(measured(unit)))
-    }
-
-    fn shown(screen: &Screen, what: &str, bar: ProgressBar) -> Self {
-        let bar = if screen.lively { bar } else { ProgressBar::hidden() };
+        let bar = if screen.lively { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar }
+        Self { bar, unit }
     }
 
     pub fn say(&self, text: &str) {
         self.bar.set_message(text.to_owned());
     }
 
+    /// What is done has no measure any more.
+    fn go_on(&self, text: &str) {
+        self.bar.set_style(ProgressStyle::default_spinner());
+        self.say(text);
+    }
+
     /// A count out of a known total.
     pub fn at(&self, done: u64, total: u64) {
-        self.bar.set_length(total);
+        if self.bar.length() != Some(total) {
+            self.bar.set_length(total);
+            self.bar.set_style(measured(self.unit));
+        }
         self.bar.set_position(done);
     }
 }
@@ -211,7 +217,7 @@ impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.source.read(buffer)?;
         match read {
-            0 => self.counter.say(self.then),
+            0 => self.counter.go_on(self.then),
             _ => self.counter.bar.inc(u64::try_from(read).unwrap_or(u64::MAX)),
         }
         Ok(read)

@@ -1,10 +1,14 @@
 //! The artifact in a registry: what it looks like to others, its memory, and registries that say no.
 
-use super::{check, grow, head_of, lab, ledger, note, oci, opened, registries, silent};
-use imgctl::flow::anchor::Word;
+use super::{aws, check, grow, head_of, lab, ledger, note, oci, opened, registries, silent};
+use imgctl::flow::anchor::{self, Word};
 use imgctl::model::{Digest, Standing};
-use imgctl::provider::anchor::{AnchorError, AnchorSettings, OciSettings};
+use imgctl::provider::anchor::{AnchorError, AnchorSettings, AnchorSpec, OciSettings, open};
+use imgctl::provider::aws::Access;
+use imgctl::provider::source::{Patience, RegistrySettings, RegistrySource};
+use imgctl::store::LedgerStore;
 use std::process::Command;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 fn of(settings: &AnchorSettings) -> OciSettings {
@@ -95,4 +99,26 @@ async fn a_closed_or_silent_registry_is_no_yes() {
     grow(&store, 4..=4, 9, "");
     let error = silent(note(&immutable, &store).await);
     assert!(error.hint().unwrap().contains("immutability"), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_registry_opens_to_the_docker_config() {
+    let dir = TempDir::new().unwrap();
+    let store = ledger(&dir.path().join("l"), 3, 9, "");
+    let host = &lab().env["IMGCTL_LAB_REGISTRY_AUTH"];
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, format!(r#"{{"auths": {{"{host}": {{"auth": "Y2k6czNjcmV0"}}}}}}"#)).unwrap();
+    let settings = RegistrySettings { docker_config: Some(path), ..RegistrySettings::default() };
+    let registries = Arc::new(RegistrySource::new(settings, Patience::default()));
+    let repository = format!("{host}/anchors/opened").parse().unwrap();
+    let settings = AnchorSettings::Oci(OciSettings { repository, tag: "ledger-head".to_owned() });
+    let spec = AnchorSpec { id: "it".to_owned(), access: Access::default(), settings };
+    let named = vec![("it".to_owned(), Ok(open(&spec, &aws().await, &registries).unwrap()))];
+    let view = store.view().unwrap();
+    let noted = anchor::anchor(&*view, &head_of(&store), &named).await.unwrap();
+    assert!(noted[0].is_good(), "{noted:?}");
+    assert_eq!(
+        anchor::check(&*view, &named).await.unwrap()[0].place,
+        format!("artifact {host}/anchors/opened:ledger-head")
+    );
 }
