@@ -186,18 +186,19 @@ fn read_target(
     if let Some(id) = &id {
         note_id(&section, id, channel, seen);
     }
-    let region = section.parsed::<Region>("region").map(Spanned::into_inner).or_else(|| default.cloned());
     let words: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
     // What the other keys mean depends on the kind: without it, they are not judged.
     let words: Vec<(&str, &str)> = KINDS.iter().map(|(word, _)| (*word, *word)).collect();
     let reader = section.choice("kind", KINDS)?.into_inner();
-    let access = section.choice("kind", &words).map(|kind| spec::read_access(&section, kind.get_ref()));
+    let kind = section.choice("kind", &words)?.into_inner();
+    let (region, access) = (spec::read_region(&section, kind), spec::read_access(&section, kind));
+    let region = region.or_else(|| default.cloned());
     let wave = section.number("wave", 1..=1000).and_then(|wave| u32::try_from(wave.into_inner()).ok()).unwrap_or(1);
     let settings = reader(&section);
     section.finish();
     let settings = settings?.relative_to(place.directory);
-    let (id, channel, access) = (id?.into_inner(), channel.clone(), access.unwrap_or_default());
+    let (id, channel) = (id?.into_inner(), channel.clone());
     Some(TargetSpec { id, channel, wave, region, access, settings })
 }
 

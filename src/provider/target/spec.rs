@@ -58,6 +58,11 @@ impl TargetSettings {
     }
 }
 
+/// A target's own region. A cluster has none: there the key is a fault like any other that means nothing.
+pub fn read_region(section: &Section<'_>, kind: &str) -> Option<Region> {
+    if kind == kubernetes_settings::KIND { None } else { section.parsed("region").map(toml::Spanned::into_inner) }
+}
+
 /// Reads with which credentials a target is reached: `profile`, and `assume_role` with what belongs to it. Kinds that
 /// are not of AWS have credentials of their own.
 pub fn read_access(section: &Section<'_>, kind: &str) -> Access {

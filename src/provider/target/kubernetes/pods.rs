@@ -98,7 +98,9 @@ pub(super) fn running(pods: &[&Pod], containers: &[Container]) -> BTreeMap<Image
 fn image_of(pod: &Pod, container: &Container) -> Option<ImageRef> {
     let written = Reference::read(spec_image(pod, container)?)?;
     if let Some(pinned) = written.pinned() {
-        return Some(pinned);
+        // An admission webhook may have put a mirror before it: the same digest is the same image.
+        let same = written.digest == container.reference.digest;
+        return if same { container.reference.pinned() } else { Some(pinned) };
     }
     let status = statuses(pod).find(|status| status.name == container.slot.as_str())?;
     let digest: Digest = status.image_id.rsplit_once('@')?.1.parse().ok()?;
@@ -120,7 +122,16 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 /// The pod is made from the present template, as far as its images tell.
 pub(super) fn is_current(pod: &Pod, containers: &[Container]) -> bool {
-    containers.iter().all(|container| spec_image(pod, container) == Some(container.image.as_str()))
+    containers.iter().all(|container| {
+        let Some(image) = spec_image(pod, container) else { return false };
+        let written = Reference::read(image);
+        let same = |written: &Reference| match &container.reference.digest {
+            Some(digest) => written.digest.as_ref() == Some(digest),
+            // A webhook may have resolved the tag.
+            None => written.repository == container.reference.repository && written.digest.is_some(),
+        };
+        image == container.image || written.as_ref().is_some_and(same)
+    })
 }
 
 /// What keeps a pod from running, in one line.

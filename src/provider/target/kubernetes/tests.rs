@@ -304,6 +304,18 @@ fn a_tag_floats_to_what_the_pods_pulled_and_a_digest_is_pinned() {
     }
 }
 
+#[test]
+fn a_mirror_that_a_webhook_put_before_the_image_is_the_same_image() {
+    let mut recorded = fixture("snapshots/deployment-04-complete-after-rollout.json");
+    for pod in recorded["pods"].as_array_mut().unwrap() {
+        let image = &mut pod["spec"]["containers"][0]["image"];
+        *image = json!(image.as_str().unwrap().replace("registry.example.com/", "mirror.internal/cache/"));
+    }
+    let seen = Moment::of(&recorded, SOON).observed();
+    let image = seen.slots[&"app".parse().unwrap()].image.now().unwrap().clone();
+    assert_eq!(seen.running, [(image, 3)].into());
+}
+
 /// What the client makes of a refusal's body.
 fn refusal(name: &str) -> KubeError {
     let status: kube::core::Status = serde_json::from_value(fixture(&format!("errors/{name}.json"))).unwrap();
