@@ -1,12 +1,17 @@
 //! What every target must do, shown on Kubernetes workloads: over the lab's API server, and over a real one.
 
 use crate::support::cluster::{Cluster, calls, clusters, image, post, runs, show};
+use crate::support::desk::{Desk, ran};
 use imgctl::model::{ImageKey, ImageRef, Motion, Observed, Seq, SlotChange, SlotImage, Step, TargetId};
 use imgctl::provider::target::kubernetes::{KubeError, KubernetesFleet, KubernetesSpec};
 use imgctl::provider::target::kubernetes_settings::KubernetesSettings;
 use imgctl::provider::target::{Deployed, Depth, Fleet, Order, Target, TargetError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const KINDS: [&str; 3] = ["deployment", "statefulset", "daemonset"];
@@ -392,7 +397,61 @@ async fn a_workload_that_is_not_there_is_gone_and_silence_is_not() {
     post("fault", &json!({"drop": true, "path": "/deployments/silent", "times": 9}));
     let answer = silent.target().observe().await.unwrap_err();
     assert!(answer.is_silence() && !matches!(answer, TargetError::Gone { .. }), "{answer}");
-    post("fault", &json!({"status": 429, "path": "/deployments/silent", "times": 1}));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let stage = Stage::new("deployment/patience", json!({})).await;
+    for status in [429, 503] {
+        post("fault", &json!({"status": status, "path": "/deployments/patience", "times": 2}));
+        assert_eq!(stage.seen().await.desired, 3);
+    }
+    assert_eq!(calls("GET", "/deployments/patience").len(), 6, "twice refused and once answered, each");
+}
+
+/// An HTTP proxy that knows nothing but CONNECT, and how often it was asked.
+fn proxy() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = BufReader::new(client.try_clone().unwrap());
+            let mut request = String::new();
+            while !request.ends_with("\r\n\r\n") {
+                head.read_line(&mut request).unwrap();
+            }
+            let server = TcpStream::connect(request.split(' ').nth(1).unwrap()).unwrap();
+            count.fetch_add(usize::from(request.starts_with("CONNECT ")), Ordering::SeqCst);
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let pairs = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+            for (mut from, mut to) in pairs {
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_used_and_no_proxy_spares_the_cluster() {
+    Cluster::Lab.create("deployment/proxied", &image("proxied", 1), json!({})).await;
+    let target = "\n[[channels.proxied.prod.targets]]\nid = \"proxied\"\nkind = \"kubernetes\"\nworkload = \"deployment/proxied\"\n";
+    let desk = Desk::new("proxied/prod", &[], target);
+    let (address, asked) = proxy();
+    let status = |spared: &str| {
+        let mut command = desk.command(&["status"]);
+        ran(command.env("HTTPS_PROXY", &address).env("NO_PROXY", spared))
+    };
+    let through = status("");
+    assert!(through.exit == 0 && through.out.contains("3 × web@"), "{through:?}");
+    let times = asked.load(Ordering::SeqCst);
+    assert!(times > 0, "the proxy was asked");
+    let spared = status("127.0.0.1");
+    assert!(spared.exit == 0 && spared.out.contains("3 × web@"), "{spared:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), times, "the proxy was not asked again");
 }
 
 #[tokio::test]

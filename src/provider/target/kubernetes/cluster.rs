@@ -2,6 +2,8 @@
 
 use super::super::kubernetes_settings::{ClusterName, WorkloadKind};
 use super::failure::KubeError;
+use super::proxy;
+use backon::{ExponentialBuilder, Retryable};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -19,7 +21,10 @@ pub(super) const FIELD_MANAGER: &str = "imgctl";
 const PAGE: u32 = 500;
 /// A list that expired between two pages is begun again so often.
 const LISTS: usize = 3;
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// Waited so long before the first repetition, and twice as long before each further one.
+const BACKOFF: Duration = Duration::from_millis(250);
+const RETRIES: usize = 4;
 /// kube waits for ever unless it is told otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -147,8 +152,10 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
         config.reset_reader_on_write = true;
+        // kube's own would go on for minutes: fifteen times, up to a quarter of an hour apart.
+        config.default_retry = false;
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|error| KubeError::of_client(&cluster, &error))?;
+        let client = proxy::client(config).map_err(|error| KubeError::of_client(&cluster, &error))?;
         Ok(Connected { client, namespace })
     }
 
@@ -179,7 +186,7 @@ impl Cluster {
         }
     }
 
-    /// Sends one request. kube retries 429, 503 and 504 three times by itself.
+    /// Sends one request; where the server asks for patience (429, 503, 504), again a few times.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
         call: Call,
@@ -187,7 +194,12 @@ impl Cluster {
     ) -> Result<T, KubeError> {
         let request = request.map_err(|error| KubeError::of_call(call.clone(), kube::Error::BuildRequest(error)))?;
         let client = &self.connected().await?.client;
-        client.request::<T>(request).await.map_err(|error| KubeError::of_call(call, error))
+        let tries = ExponentialBuilder::default().with_min_delay(BACKOFF).with_max_times(RETRIES).with_jitter();
+        let once = async || match tokio::time::timeout(ANSWER, client.request::<T>(request.clone())).await {
+            Ok(answer) => answer.map_err(|error| KubeError::of_call(call.clone(), error)),
+            Err(_) => Err(KubeError::Timeout { call: call.clone() }),
+        };
+        once.retry(tries).when(KubeError::is_busy).await
     }
 
     pub(super) async fn get(&self, resource: Resource, namespace: &str, name: &str) -> Result<Value, KubeError> {

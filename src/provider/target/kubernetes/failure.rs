@@ -78,13 +78,18 @@ impl KubeError {
         }
     }
 
+    /// The server asks for patience. A write that was done all the same is known again by its token.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Other { code: Some(503 | 504), .. })
+    }
+
     /// What to do next, as a person would type it.
     pub fn hint(&self) -> String {
         match self {
             Self::Config { .. } => {
                 "check `kubeconfig` and `context` in the config, or KUBECONFIG: kubectl config get-contexts"
             }
-            Self::Proxy { .. } => "name the cluster in NO_PROXY, or use an http:// proxy",
+            Self::Proxy { .. } => "use an http:// proxy, or name the cluster in NO_PROXY",
             Self::Credentials { .. } => "get new ones, or mend the exec plugin: kubectl auth whoami",
             Self::Unauthorized { .. } => "log in again; who the cluster takes you for: kubectl auth whoami",
             Self::Forbidden { call, .. } => {

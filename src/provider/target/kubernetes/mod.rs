@@ -6,6 +6,7 @@ mod failure;
 mod history;
 mod pods;
 mod progress;
+mod proxy;
 mod reconciler;
 mod survey;
 mod workload;
