@@ -188,6 +188,13 @@ fn read_target(
     }
     let words: Vec<String> = KINDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
+    if let Some(kind) = section.text("kind").filter(|kind| spec::INSTANCES.contains(&kind.get_ref().as_str())) {
+        let help = "put it behind an Auto Scaling group (kind = \"asg\"), or what launches it behind a launch template";
+        let title = "an EC2 instance alone is no target";
+        let label = "a running instance cannot be given another AMI";
+        section.fault_with_help(kind.span(), title.to_owned(), label.to_owned(), Some(help.to_owned()));
+        return None;
+    }
     // What the other keys mean depends on the kind: without it, they are not judged.
     let words: Vec<(&str, &str)> = KINDS.iter().map(|(word, _)| (*word, *word)).collect();
     let reader = section.choice("kind", KINDS)?.into_inner();

@@ -172,6 +172,21 @@ fn what_the_page_on_the_ledger_shows_can_be_written() {
 }
 
 #[test]
+fn a_launch_template_is_named_by_its_id_and_an_instance_is_no_target() {
+    let titles = |keys: &str| {
+        let text = format!("[[channels.web.prod.targets]]\nid = \"a\"\n{keys}\n");
+        match parse(&text, Path::new("c.toml"), &around("/")) {
+            Err(ConfigError::Invalid { faults, .. }) => faults.into_iter().map(|fault| fault.title).collect(),
+            Err(other) => vec![other.to_string()],
+            Ok(_) => Vec::new(),
+        }
+    };
+    assert!(titles("kind = \"launch-template\"\ntemplate = \"lt-0123456789abcdef0\"").is_empty());
+    assert_eq!(titles("kind = \"launch-template\"\ntemplate = \"web\""), ["a launch template is named by its id"]);
+    assert_eq!(titles("kind = \"ec2\"\nname = \"web\""), ["an EC2 instance alone is no target"]);
+}
+
+#[test]
 fn a_flag_counts_before_the_environment_before_the_file_before_the_default() {
     let directory = tempfile::tempdir().unwrap();
     let deep = directory.path().join("a/b");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod architecture;
 pub mod asg;
 pub mod asg_settings;
 pub mod ecs;
@@ -15,6 +16,8 @@ pub mod ecs_settings;
 mod fleets;
 pub mod kubernetes;
 pub mod kubernetes_settings;
+pub mod launch_template;
+mod launchable;
 mod reference;
 pub mod spec;
 mod template;

@@ -8,6 +8,7 @@ use super::ecs_settings::{self, EcsSettings};
 use super::fleets::Fleets;
 use super::kubernetes::{KubernetesFleet, KubernetesSpec};
 use super::kubernetes_settings::{self, KubernetesSettings};
+use super::launch_template::{self, LaunchTemplateFleet, LaunchTemplateSettings, LaunchTemplateSpec};
 use crate::model::{Channel, Region, TargetId};
 use crate::provider::aws::{Access, Aws, Role};
 use crate::provider::section::Section;
@@ -36,6 +37,7 @@ pub enum TargetSettings {
     Asg(AsgSettings),
     Ecs(EcsSettings),
     Kubernetes(KubernetesSettings),
+    LaunchTemplate(LaunchTemplateSettings),
 }
 
 impl TargetSettings {
@@ -45,6 +47,7 @@ impl TargetSettings {
             Self::Asg(_) => asg_settings::KIND,
             Self::Ecs(_) => ecs_settings::KIND,
             Self::Kubernetes(_) => kubernetes_settings::KIND,
+            Self::LaunchTemplate(_) => launch_template::KIND,
         }
     }
 
@@ -53,6 +56,7 @@ impl TargetSettings {
         match self {
             Self::Asg(settings) => Self::Asg(settings),
             Self::Ecs(settings) => Self::Ecs(settings),
+            Self::LaunchTemplate(settings) => Self::LaunchTemplate(settings),
             Self::Kubernetes(settings) => Self::Kubernetes(settings.relative_to(directory)),
         }
     }
@@ -62,6 +66,9 @@ impl TargetSettings {
 pub fn read_region(section: &Section<'_>, kind: &str) -> Option<Region> {
     if kind == kubernetes_settings::KIND { None } else { section.parsed("region").map(toml::Spanned::into_inner) }
 }
+
+/// What people name and no kind is: an instance cannot be given another image.
+pub const INSTANCES: [&str; 4] = ["instance", "ec2", "ec2-instance", "aws_instance"];
 
 /// Reads with which credentials a target is reached: `profile`, and `assume_role` with what belongs to it. Kinds that
 /// are not of AWS have credentials of their own.
@@ -105,6 +112,7 @@ pub const KINDS: &[(&str, Reader)] = &[
     (asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg)),
     (ecs_settings::KIND, |section| ecs_settings::read(section).map(TargetSettings::Ecs)),
     (kubernetes_settings::KIND, |section| kubernetes_settings::read(section).map(TargetSettings::Kubernetes)),
+    (launch_template::KIND, |section| launch_template::read(section).map(TargetSettings::LaunchTemplate)),
 ];
 
 /// Every target, ready to be asked: one fleet for each kind that there is. Sends nothing.
@@ -117,6 +125,7 @@ pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, T
     // One fleet for each set of credentials: what is batched is asked of one account.
     let mut groups: BTreeMap<Access, Vec<AsgSpec>> = BTreeMap::new();
     let mut services: BTreeMap<Access, Vec<EcsSpec>> = BTreeMap::new();
+    let mut templates: BTreeMap<Access, Vec<LaunchTemplateSpec>> = BTreeMap::new();
     let mut workloads = Vec::new();
     for TargetSpec { id, region, access, settings, .. } in specs {
         match settings {
@@ -129,6 +138,10 @@ pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, T
                 let region = placed(&id, region)?;
                 services.entry(access).or_default().push(EcsSpec { id, region, settings });
             }
+            TargetSettings::LaunchTemplate(settings) => {
+                let region = placed(&id, region)?;
+                templates.entry(access).or_default().push(LaunchTemplateSpec { id, region, settings });
+            }
             TargetSettings::Kubernetes(settings) => workloads.push(KubernetesSpec { id, settings }),
         }
     }
@@ -138,6 +151,9 @@ pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, T
     }
     for (access, services) in services {
         fleets.push(Box::new(EcsFleet::new(services, &aws.under(&access))));
+    }
+    for (access, templates) in templates {
+        fleets.push(Box::new(LaunchTemplateFleet::new(templates, &aws.under(&access))));
     }
     fleets.push(Box::new(KubernetesFleet::new(workloads)));
     Ok(Box::new(Fleets(fleets)))

@@ -1,7 +1,7 @@
 //! Launch-template versions: immutable facts that are read once, and new versions with only the image changed.
 
 use super::TargetError;
-use crate::model::{AmiId, Arch, Region};
+use crate::model::{AmiId, Arch, ImageRef, Obstacle, Region, SlotImage};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
@@ -34,6 +34,32 @@ impl Version {
     /// The image as it stands there: an AMI id or `resolve:ssm:…`.
     pub(super) fn image(&self) -> Option<&str> {
         self.data.image_id()
+    }
+
+    /// Why what launches from it cannot be moved.
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+        let through = self.image().filter(|image| image.starts_with("resolve:ssm:"))?;
+        let what = format!("launch template {} version {} takes its image from {through}", self.template, self.number);
+        let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
+        Some(Obstacle { what, fix })
+    }
+}
+
+/// An image as it stands in a template or policy: an AMI's id, or a parameter that leads to one.
+pub(super) fn launched(region: &Region, text: &str) -> SlotImage {
+    match text.parse::<AmiId>() {
+        Ok(id) => SlotImage::Pinned { image: ImageRef::Ami { region: region.clone(), id } },
+        Err(_) => SlotImage::Floating { through: text.to_owned(), now: None },
+    }
+}
+
+/// The image of a version that is reached by this name: a number pins it.
+pub(super) fn slot_image(region: &Region, named: &str, version: &Version) -> SlotImage {
+    match launched(region, version.image().unwrap_or_default()) {
+        SlotImage::Pinned { image } if named.starts_with('$') => {
+            SlotImage::Floating { through: named.to_owned(), now: Some(image) }
+        }
+        image => image,
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod checks;
 mod kubernetes;
+mod launch_templates;
 mod mixed;
 mod services;
 mod targets;

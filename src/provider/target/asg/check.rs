@@ -1,14 +1,13 @@
 //! What would make a group's refresh fail, asked before anything moves: rights, images of other accounts, keys.
 
-use super::super::TargetError;
+use super::super::{TargetError, launchable};
 use super::AsgTarget;
 use super::group::Group;
 use super::stand::{Spot, Stand};
-use crate::model::{AmiArtifact, Artifact, Image, ImageRef, Obstacle, Outlook, Step};
+use crate::model::{AmiArtifact, Image, Outlook, Step};
 use crate::provider::aws::{AwsError, classify};
-use aws_sdk_ec2::error::ProvideErrorMetadata;
-use aws_sdk_ec2::types::{Filter, RequestLaunchTemplateData};
-use std::collections::BTreeSet;
+use aws_sdk_ec2::types::Filter;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What AWS asks of a key's policy, for a role that is not the caller's.
 const KEY_POLICY: &str =
@@ -16,18 +15,12 @@ const KEY_POLICY: &str =
 
 impl AsgTarget {
     pub(super) async fn foresee(&self, image: &Image, step: &Step) -> Result<Outlook, TargetError> {
-        let wanted: BTreeSet<&ImageRef> = step.slots.values().map(|change| &change.to).collect();
-        let amis: Vec<&AmiArtifact> = image
-            .artifacts
-            .iter()
-            .filter(|artifact| wanted.contains(&artifact.address()))
-            .filter_map(|artifact| match artifact {
-                Artifact::Ami(ami) => Some(ami),
-                Artifact::Oci(_) => None,
-            })
-            .collect();
-        let (rights, shared, keys) =
-            futures_util::join!(self.may_make_versions(step), self.may_launch(&amis), self.may_use_keys(&amis));
+        let amis = launchable::amis_of(image, step);
+        let (rights, shared, keys) = futures_util::join!(
+            self.may_make_versions(step),
+            launchable::may_launch(&self.aws, &self.spec.region, &amis),
+            self.may_use_keys(&amis)
+        );
         let mut outlook = Outlook::default();
         for part in [rights?, shared?, keys?] {
             outlook.obstacles.extend(part.obstacles);
@@ -36,11 +29,11 @@ impl AsgTarget {
         Ok(outlook)
     }
 
-    /// EC2's own dry run of the one write that comes before the refresh; a refresh itself has none.
+    /// A refresh has no dry run; the one write that comes before it has.
     async fn may_make_versions(&self, step: &Step) -> Result<Outlook, TargetError> {
         let mut outlook = Outlook::default();
         let Some(stand) = Stand::parse(&step.expect).filter(|_| step.exact.is_none()) else { return Ok(outlook) };
-        let templates: BTreeSet<(&String, i64)> = stand
+        let templates: BTreeMap<&String, i64> = stand
             .spots
             .values()
             .filter_map(|spot| match spot {
@@ -48,82 +41,12 @@ impl AsgTarget {
                 Spot::Image(_) => None,
             })
             .collect();
-        let mut asked = BTreeSet::new();
         for (template, number) in templates {
-            if !asked.insert(template) {
-                continue;
-            }
-            let data = step.slots.values().next().map(|change| change.to.short());
-            let data = RequestLaunchTemplateData::builder().set_image_id(data).build();
-            let call = self.aws.ec2(&self.spec.region).create_launch_template_version().dry_run(true);
-            let call = call.launch_template_id(template).source_version(number.to_string()).launch_template_data(data);
-            let Err(error) = call.send().await else { continue };
-            // EC2 API, "Dry run": this code says that the request would have succeeded.
-            if error.code() == Some("DryRunOperation") {
-                continue;
-            }
-            let object = format!("launch template {template} in {}", self.aws.place(&self.spec.region));
-            let error = classify("ec2:CreateLaunchTemplateVersion", &object, error);
-            match error {
-                AwsError::Denied { .. } => {
-                    outlook.obstacles.push(Obstacle { what: format!("cannot be moved: {error}"), fix: error.hint() });
-                }
-                error if error.is_silence() => return Err(error.into()),
-                error => outlook.unknown.push(format!("whether a version can be made is not known: {error}")),
-            }
+            let part = launchable::may_make_version(&self.aws, &self.spec.region, template, number, step).await?;
+            outlook.obstacles.extend(part.obstacles);
+            outlook.unknown.extend(part.unknown);
         }
         Ok(outlook)
-    }
-
-    /// An image of one account is launched in another only where it is shared with it, or public. Whether it is there
-    /// for our own credentials is asked for every target at once, elsewhere.
-    async fn may_launch(&self, amis: &[&AmiArtifact]) -> Result<Outlook, TargetError> {
-        let mut outlook = Outlook::default();
-        if self.aws.is_default() || amis.is_empty() {
-            return Ok(outlook);
-        }
-        let region = &self.spec.region;
-        let ids: Vec<String> = amis.iter().map(|ami| ami.id.to_string()).collect();
-        let object = format!("{} in {}", ids.join(", "), self.aws.place(region));
-        let filter = Filter::builder().name("image-id").set_values(Some(ids)).build();
-        let call =
-            self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-        let answer = match call.send().await.map_err(|error| classify("ec2:DescribeImages", &object, error)) {
-            Err(error @ AwsError::Denied { .. }) => {
-                outlook.unknown.push(format!("whether the image may be launched could not be read: {error}"));
-                return Ok(outlook);
-            }
-            answer => answer?,
-        };
-        for ami in amis {
-            let seen = answer.images().iter().find(|image| image.image_id() == Some(ami.id.as_str()));
-            let state = seen.and_then(|image| image.state()).map(|state| state.as_str());
-            match state {
-                Some("available") => {}
-                Some(state) => outlook.obstacles.push(Obstacle {
-                    what: format!("cannot launch {}: it is {state}", ami.id),
-                    fix: "promote an image that can be launched, or make this one available again".to_owned(),
-                }),
-                None => outlook.obstacles.push(self.not_shared(ami).await?),
-            }
-        }
-        Ok(outlook)
-    }
-
-    async fn not_shared(&self, ami: &AmiArtifact) -> Result<Obstacle, TargetError> {
-        let account = &self.aws.identity().await?.account;
-        let what = format!(
-            "cannot launch {} in {}: account {account} does not see it, and account {} owns it",
-            ami.id,
-            self.aws.place(&self.spec.region),
-            ami.account
-        );
-        let fix = format!(
-            "as {}: aws ec2 modify-image-attribute --region {} --image-id {} --launch-permission 'Add=[{{UserId={account}}}]' \
-             (and share the snapshots and the key of an encrypted one)",
-            ami.account, self.spec.region, ami.id
-        );
-        Ok(Obstacle { what, fix })
     }
 
     /// Not the caller but the Auto Scaling service-linked role starts the instances, and what a key's policy allows it

@@ -1,6 +1,5 @@
 //! Auto Scaling groups with launch templates, one or a mixed policy of several: moved by instance refresh, never by updating the group first.
 
-mod architecture;
 mod check;
 mod deploy;
 mod group;

@@ -1,12 +1,12 @@
 //! Observing many groups in few calls: 100 groups, 200 template versions and 1,000 instances a call.
 
-use super::super::template::{self, TemplateFacts, Version};
+use super::super::architecture::{self, Launches};
+use super::super::template::{self, TemplateFacts, Version, launched, slot_image};
 use super::super::{Depth, TargetError};
 use super::AsgSpec;
-use super::architecture::{self, Launches};
 use super::group::{Group, Named, Slot};
 use super::refresh;
-use crate::model::{Accepts, AmiId, ImageRef, Observed, Obstacle, Region, SlotImage, SlotState, TargetId};
+use crate::model::{Accepts, AmiId, ImageRef, Observed, Region, SlotState, TargetId};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{Filter, Reservation};
@@ -253,7 +253,7 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
             (Named::Image(image), _) => launched(region, image),
             (Named::Version { version: name, .. }, Some(version)) => {
                 observed.notes.extend(newer(read, version));
-                observed.obstacles.extend(through_parameter(version));
+                observed.obstacles.extend(version.obstacle());
                 slot_image(region, name, version)
             }
             (Named::Version { .. }, None) => {
@@ -280,31 +280,6 @@ fn newer(read: &Read, version: &Version) -> Option<String> {
     let newest = read.newest.get(&version.template).filter(|newest| **newest > version.number)?;
     let (template, number) = (&version.template, version.number);
     Some(format!("{template} has version {newest}, newer than {number}, which the group runs"))
-}
-
-fn through_parameter(version: &Version) -> Option<Obstacle> {
-    let through = version.image().filter(|image| image.starts_with("resolve:ssm:"))?;
-    let what =
-        format!("launch template {} version {} takes its image from {through}", version.template, version.number);
-    let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
-    Some(Obstacle { what, fix })
-}
-
-/// An image as it stands there: an AMI's id, or a parameter that leads to one.
-fn launched(region: &Region, text: &str) -> SlotImage {
-    match text.parse::<AmiId>() {
-        Ok(id) => SlotImage::Pinned { image: ImageRef::Ami { region: region.clone(), id } },
-        Err(_) => SlotImage::Floating { through: text.to_owned(), now: None },
-    }
-}
-
-fn slot_image(region: &Region, named: &str, version: &Version) -> SlotImage {
-    match launched(region, version.image().unwrap_or_default()) {
-        SlotImage::Pinned { image } if named.starts_with('$') => {
-            SlotImage::Floating { through: named.to_owned(), now: Some(image) }
-        }
-        image => image,
-    }
 }
 
 fn running(region: &Region, group: &Group, images: &BTreeMap<String, String>) -> BTreeMap<ImageRef, u32> {

@@ -1,6 +1,6 @@
 //! Which architecture a slot takes: that of its instance types, and where they do not say, that of the image it holds.
 
-use super::super::template::TemplateFacts;
+use super::template::TemplateFacts;
 use crate::model::{Arch, Region};
 use crate::provider::aws::{Aws, AwsError, classify};
 use aws_sdk_ec2::types::{Filter, InstanceType};
