@@ -50,6 +50,7 @@ scenarios! {
     init_never_overwrites
     scan_records_what_is_there_once
     scripts_get_one_document
+    services_move_all_or_none
     tags_are_put_where_people_look
     throttling_is_waited_out_then_said
     two_promotions_at_once_have_one_winner
