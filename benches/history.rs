@@ -33,12 +33,23 @@ impl History {
         (self.random >> 33) % limit
     }
 
+    /// Somebody else appended this many entries: what is queued already must not name entries by number.
+    pub fn skip(&mut self, count: usize) {
+        assert!(self.queue.is_empty(), "{} events were numbered before", self.queue.len());
+        self.seq += u64::try_from(count).unwrap();
+    }
+
     /// The next `count` events.
     pub fn take(&mut self, count: usize) -> Vec<Event> {
         while self.queue.len() < count {
             self.more();
         }
         self.queue.drain(..count).collect()
+    }
+
+    /// What belongs to the last events taken.
+    pub fn rest(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.queue)
     }
 
     /// Events that are legal after any history, for single appends.

@@ -1,36 +1,77 @@
-//! The ledger: reads by whole commands, and durable appends beside a bare append and fdatasync.
+//! The ledger as it grows to a million entries: whole commands, durable appends, many at once, and the proof of it all.
 
 use crate::figures::Figures;
 use crate::history::History;
-use crate::process::{imgctl, paired};
+use crate::process::{imgctl, paired, peak};
 use imgctl::model::{Actor, Seq};
-use imgctl::store::{self, LedgerStore};
+use imgctl::store::{self, DiskStore, LedgerStore};
 use jiff::Timestamp;
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::Path;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Single appends measured.
-const APPENDS: usize = 200;
-const BATCH: usize = 500;
+const APPENDS: usize = 400;
+/// Entries committed with one fdatasync, as a scan does it.
+const BATCH: usize = 2000;
 
-pub fn ledger(figures: &mut Figures, entries: usize, size: &str) {
+/// Sizes and what they are called.
+const SIZES: [(usize, &str); 3] = [(10_000, "10k"), (100_000, "100k"), (1_000_000, "1m")];
+
+fn by() -> Actor {
+    Actor { who: "bench@machine".into(), ..Actor::default() }
+}
+
+pub fn ledger(figures: &mut Figures) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger");
-    let by = Actor { who: "bench@machine".into(), ..Actor::default() };
-    let store = store::create(&ledger, uuid::Uuid::now_v7(), Timestamp::now(), &by).unwrap();
+    let store = store::create(&ledger, uuid::Uuid::now_v7(), Timestamp::now(), &by()).unwrap();
     let mut history = History::after(Seq(1));
-    let mut left = entries - 1;
-    while left > 0 {
-        let batch = history.take(left.min(BATCH));
-        left -= batch.len();
-        store.append_all(Timestamp::now(), &by, &batch).unwrap();
+    for (size, name) in SIZES {
+        let before = entries(&store);
+        let (own, bare) = grow(&store, &mut history, size - before, &dir.path().join("bare"));
+        let count = (entries(&store) - before) as f64;
+        if name == "1m" {
+            let rate = |time: Duration| count / time.as_secs_f64();
+            figures.add("ledger.bulk.1m", rate(own), "entries/s", "bare append + fdatasync of each batch", rate(bare));
+        }
+        reads(figures, &ledger, name);
+        if name != "100k" {
+            let before = entries(&store);
+            appends(figures, &ledger, name);
+            history.skip(entries(&store) - before);
+        }
     }
-    drop(store.view().unwrap());
-    reads(figures, &ledger, size);
-    appends(figures, &ledger, size, &by);
     drop(store);
+    verify(figures, &ledger);
+}
+
+fn entries(store: &DiskStore) -> usize {
+    usize::try_from(store.view().unwrap().head().seq.0).unwrap()
+}
+
+/// Appends many entries in batches; beside it the same number of bytes, written bare.
+fn grow(store: &DiskStore, history: &mut History, mut left: usize, bare: &Path) -> (Duration, Duration) {
+    let mut file = File::create(bare).unwrap();
+    let (mut own, mut peer) = (Duration::ZERO, Duration::ZERO);
+    loop {
+        // The last batch takes what belongs together: whoever appends next numbers on from there.
+        let batch = if left > 0 { history.take(left.min(BATCH)) } else { history.rest() };
+        if batch.is_empty() {
+            return (own, peer);
+        }
+        left = left.saturating_sub(batch.len());
+        let start = Instant::now();
+        let written = store.append_all(Timestamp::now(), &by(), &batch).unwrap();
+        own += start.elapsed();
+        let text: String = written.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
+        let start = Instant::now();
+        file.write_all(text.as_bytes()).unwrap();
+        file.sync_data().unwrap();
+        peer += start.elapsed();
+    }
 }
 
 fn reads(figures: &mut Figures, ledger: &Path, size: &str) {
@@ -39,24 +80,33 @@ fn reads(figures: &mut Figures, ledger: &Path, size: &str) {
         command.arg("--ledger").arg(ledger).args(arguments);
         command
     };
-    let (own, peer) = paired(&mut || command(&["show", "app-007@1.1.0"]));
-    figures.add_times(&format!("ledger.read.{size}"), own, "true", peer);
-    let (own, peer) = paired(&mut || command(&["images", "-n", "20"]));
-    figures.add_times(&format!("ledger.list.{size}"), own, "true", peer);
-    let (own, peer) = paired(&mut || command(&["hold", "app-007/prod", "--reason", "bench"]));
-    figures.add_times(&format!("ledger.command_append.{size}"), own, "true", peer);
+    for (name, arguments) in [
+        ("read", &["show", "app-007@1.1.0"][..]),
+        ("list", &["images", "-n", "20"]),
+        ("channel", &["log", "app-007/prod", "-n", "20"]),
+        ("log", &["log", "-n", "20"]),
+    ] {
+        let (own, peer) = paired(&mut || command(arguments));
+        figures.add_times(&format!("ledger.{name}.{size}"), own, "true", peer);
+    }
+    if size == "1m" {
+        match (peak(command(&["show", "app-007@1.1.0"])), peak(std::process::Command::new("true"))) {
+            (Some(own), Some(peer)) => figures.add("ledger.read_rss.1m", own, "MB", "true", peer),
+            _ => println!("ledger.read_rss.1m: skipped: /usr/bin/time is not installed"),
+        }
+    }
 }
 
-/// Single durable appends in one process, each beside a bare 512-byte append and fdatasync on the same file system.
-fn appends(figures: &mut Figures, ledger: &Path, size: &str, by: &Actor) {
+/// Single durable appends, each beside a bare 512-byte append and fdatasync on the same file system; then by commands.
+fn appends(figures: &mut Figures, ledger: &Path, size: &str) {
     let store = store::open(ledger, Duration::from_secs(5)).unwrap();
-    let bare = ledger.with_file_name("bare");
+    let bare = ledger.with_file_name("bare-single");
     let mut file = OpenOptions::new().create(true).append(true).open(bare).unwrap();
     let line = [b'x'; 512];
     let (mut own, mut peer) = (Vec::new(), Vec::new());
     for event in History::holds(APPENDS) {
         let start = Instant::now();
-        store.append(Timestamp::now(), by, &event).unwrap();
+        store.append(Timestamp::now(), &by(), &event).unwrap();
         own.push(start.elapsed());
         let start = Instant::now();
         file.write_all(&line).unwrap();
@@ -64,4 +114,36 @@ fn appends(figures: &mut Figures, ledger: &Path, size: &str, by: &Actor) {
         peer.push(start.elapsed());
     }
     figures.add_times(&format!("ledger.append.{size}"), own, "bare append + fdatasync", peer);
+    let (own, peer) = paired(&mut || {
+        let mut command = imgctl();
+        command.arg("--ledger").arg(ledger).args(["hold", "app-007/prod", "--reason", "bench"]);
+        command
+    });
+    figures.add_times(&format!("ledger.command_append.{size}"), own, "true", peer);
+}
+
+/// The whole proof, beside hashing the same journal once.
+fn verify(figures: &mut Figures, ledger: &Path) {
+    let store = store::open(ledger, Duration::from_secs(5)).unwrap();
+    let start = Instant::now();
+    store.verify(false, &mut |_, _| ()).unwrap();
+    let own = start.elapsed();
+    let start = Instant::now();
+    for file in journal(ledger) {
+        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 18]);
+        let mut file = File::open(file).unwrap();
+        while let read @ 1.. = file.read(&mut buffer).unwrap() {
+            hasher.update(&buffer[..read]);
+        }
+        assert_ne!(hasher.finalize().as_slice(), [0; 32]);
+    }
+    figures.add("ledger.verify.1m", own.as_secs_f64(), "s", "sha256 of the journal", start.elapsed().as_secs_f64());
+}
+
+fn journal(ledger: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(ledger.join("segments")).into_iter().flatten().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    files.push(ledger.join("journal.jsonl"));
+    files
 }

@@ -19,7 +19,7 @@ fn main() {
         process::start(&mut figures);
     }
     if is_wanted("ledger") {
-        ledger::ledger(&mut figures, 10_000, "10k");
+        ledger::ledger(&mut figures);
     }
     if is_wanted("calls") {
         for groups in [1, 100, 500] {

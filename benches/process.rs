@@ -26,6 +26,16 @@ fn time(command: &mut Command) -> Duration {
     took
 }
 
+/// The most memory a command had at once, in MB; `None` where GNU time is not installed.
+pub fn peak(command: Command) -> Option<f64> {
+    let mut timed = Command::new("/usr/bin/time");
+    timed.args(["-f", "%M"]).arg(command.get_program()).args(command.get_args());
+    timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = timed.stdin(Stdio::null()).stdout(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stderr).ok()?;
+    Some(text.trim().lines().last()?.parse::<f64>().ok()? / 1024.0)
+}
+
 pub fn imgctl() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgctl"));
     command.env("NO_COLOR", "1").env("AWS_EC2_METADATA_DISABLED", "true");

@@ -125,12 +125,14 @@ impl Shared {
     }
 
     /// Brings the index up to what `live` knows, durably. The caller holds the lock.
-    pub fn index_up_to(&self, live: &Live) -> Result<(), Trouble> {
+    pub fn index_up_to(&self, live: &Live) -> Result<Arc<Index>, Trouble> {
         let done = match self.fill_index(live) {
             Err(Trouble::Index(why)) => self.replace_index(&why).and_then(|()| self.fill_index(live)),
             done => done,
         };
-        done?.make_durable().map_err(Trouble::from)
+        let index = done?;
+        index.make_durable()?;
+        Ok(index)
     }
 
     fn fill_index(&self, live: &Live) -> Result<Arc<Index>, Trouble> {

@@ -1,6 +1,7 @@
 //! A ledger in a directory, shared by any number of processes: lock, look, prove, write, let go.
 
 use super::attach;
+use super::feed::{self, Feed};
 use super::files::{io, sync_dir, write_whole};
 use super::index;
 use super::journal::{self, Journal};
@@ -174,8 +175,12 @@ impl Shared {
         let mut batch = Batch::after(&now.known.layers, now.known.end.clone())?;
         let entries = batch.compose(at, by, events)?;
         let (changes, end) = (batch.take(), batch.end().clone());
+        self.feed(now, entries.len());
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
         self.append(now, text.as_bytes())?;
+        if let Some(feed) = &now.feed {
+            feed.give(&changes);
+        }
         if let Err(error) = now.appended(changes, end, &self.dir) {
             // Written is written: the view is put right by whoever looks next.
             self.note(format!("the view could not be brought up to date ({error}); it will be when it is next used"));
@@ -200,8 +205,12 @@ impl Shared {
 
     /// Appends lines whose chain was proved, and folds them.
     pub fn append_lines(&self, live: &mut Live, text: &str) -> Result<(), StoreError> {
+        self.feed(live, feed::MANY);
         self.append(live, text.as_bytes())?;
         while let Some(changes) = live.known.fold_some()? {
+            if let Some(feed) = &live.feed {
+                feed.give(&changes);
+            }
             live.files.append(&changes).map_err(|error| NoView::from(error).into_store())?;
             live.known.layers.put(changes);
         }
@@ -212,8 +221,20 @@ impl Shared {
         Ok(())
     }
 
+    /// When many entries come at once, lets the index hear of them as they come; from what it has now on.
+    fn feed(&self, live: &mut Live, entries: usize) {
+        if entries < feed::MANY {
+            live.feed = None;
+        } else if live.feed.is_none()
+            && let Ok(index) = self.index_up_to(live)
+        {
+            live.feed = Feed::start(index);
+        }
+    }
+
     /// Hands what is recent to the index, then makes a run of it. What fails here is done by the next writer.
     pub fn settle(&self, live: &mut Live) {
+        let fed = live.feed.take().is_some();
         if self.index_up_to(live).is_err() {
             return;
         }
@@ -221,6 +242,9 @@ impl Shared {
         let applied = Applied::at(&live.known.end);
         if live.files.flush(&mut live.known.layers, applied).is_ok() {
             live.restamp(&self.dir);
+        }
+        if fed {
+            self.feed(live, feed::MANY);
         }
     }
 

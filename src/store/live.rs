@@ -1,6 +1,7 @@
 //! What this process knows of the ledger, good until somebody else writes: looked for without a lock, kept up under it.
 
 use super::StoreError;
+use super::feed::Feed;
 use super::journal::Journal;
 use super::known::Known;
 use super::records::{Changes, Position, applied, newer};
@@ -25,6 +26,8 @@ pub(super) struct Live {
     pub proved: bool,
     /// Whether the journal was opened to be written to.
     pub writable: bool,
+    /// While many entries come at once: the index hears of them as they come.
+    pub feed: Option<Feed>,
 }
 
 /// What tells whether anybody has written since: the journal's inode and length, and the view's `current`.
@@ -100,7 +103,7 @@ impl Live {
         let mut known = Known::at(layers, Arc::new(journal), place);
         is_still_newer(&known)?;
         let pending = known.fold_on()?;
-        Ok(Self { known, files, pending, stamp, proved: false, writable: false })
+        Ok(Self { known, files, pending, stamp, proved: false, writable: false, feed: None })
     }
 
     /// Whether nobody else has written since.

@@ -9,6 +9,7 @@ mod known;
 mod live;
 mod lock;
 mod lease;
+mod feed;
 mod attach;
 mod remake;
 mod disk;

@@ -144,9 +144,20 @@ fn last(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn hash(text: &[u8]) -> Option<Hash> {
     let mut bytes = Hash::default();
-    hex::decode_to_slice(text.strip_prefix(b"sha256:")?, &mut bytes).ok()?;
-    // Digits are written in lower case.
-    (!text.iter().any(u8::is_ascii_uppercase)).then_some(bytes)
+    let (pairs, _) = text.strip_prefix(b"sha256:")?.as_chunks::<2>();
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    (pairs.len() == bytes.len()).then_some(bytes)
+}
+
+/// Digits are written in lower case.
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
 }
 
 /// The first entry's own time, and the last one's.

@@ -1,0 +1,53 @@
+//! Handing changes to the index while the next ones are being composed: sled and the fold each keep a core busy.
+
+use super::index::Index;
+use super::records::Changes;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// From how many entries at once on it is worth a thread.
+pub(super) const MANY: usize = 64;
+/// How many batches may wait.
+const WAITING: usize = 4;
+
+/// A thread that brings batches into the index, in order.
+pub(super) struct Feed {
+    batches: Option<SyncSender<Changes>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Feed {
+    /// `None` when there is no thread to be had: then the index is brought up to date later.
+    pub fn start(index: Arc<Index>) -> Option<Self> {
+        let (send, receive) = sync_channel::<Changes>(WAITING);
+        let feed = move || {
+            for batch in receive {
+                // From the first failure on nothing more is handed over: what is there stays a state that once was.
+                if index.apply(batch).and_then(|()| index.settle()).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("ledger-feed".to_owned()).spawn(feed).ok()?;
+        Some(Self { batches: Some(send), thread: Some(thread) })
+    }
+
+    /// Waits when too many are waiting already.
+    pub fn give(&self, batch: &Changes) {
+        if let Some(batches) = &self.batches {
+            // The thread has given up: the index is brought up to date later.
+            drop(batches.send(batch.clone()));
+        }
+    }
+}
+
+impl Drop for Feed {
+    /// Waits until all that was given is in the index.
+    fn drop(&mut self) {
+        drop(self.batches.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
