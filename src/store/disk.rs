@@ -178,9 +178,7 @@ impl Shared {
         self.feed(now, entries.len());
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
         self.append(now, text.as_bytes())?;
-        if let Some(feed) = &now.feed {
-            feed.give(&changes);
-        }
+        now.fed(&changes);
         if let Err(error) = now.appended(changes, end, &self.dir) {
             // Written is written: the view is put right by whoever looks next.
             self.note(format!("the view could not be brought up to date ({error}); it will be when it is next used"));
@@ -208,9 +206,7 @@ impl Shared {
         self.feed(live, feed::MANY);
         self.append(live, text.as_bytes())?;
         while let Some(changes) = live.known.fold_some()? {
-            if let Some(feed) = &live.feed {
-                feed.give(&changes);
-            }
+            live.fed(&changes);
             live.files.append(&changes).map_err(|error| NoView::from(error).into_store())?;
             live.known.layers.put(changes);
         }

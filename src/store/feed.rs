@@ -5,11 +5,14 @@ use super::records::Changes;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// From how many entries at once on it is worth a thread.
 pub(super) const MANY: usize = 64;
 /// How many batches may wait.
 const WAITING: usize = 4;
+/// How long the index is held open for a next batch.
+const IDLE: Duration = Duration::from_millis(400);
 
 /// A thread that brings batches into the index, in order.
 pub(super) struct Feed {
@@ -22,7 +25,8 @@ impl Feed {
     pub fn start(index: Arc<Index>) -> Option<Self> {
         let (send, receive) = sync_channel::<Changes>(WAITING);
         let feed = move || {
-            for batch in receive {
+            // An index that nobody feeds is let go of: another process may want it.
+            while let Ok(batch) = receive.recv_timeout(IDLE) {
                 // From the first failure on nothing more is handed over: what is there stays a state that once was.
                 if index.apply(batch).and_then(|()| index.settle()).is_err() {
                     return;
@@ -33,12 +37,9 @@ impl Feed {
         Some(Self { batches: Some(send), thread: Some(thread) })
     }
 
-    /// Waits when too many are waiting already.
-    pub fn give(&self, batch: &Changes) {
-        if let Some(batches) = &self.batches {
-            // The thread has given up: the index is brought up to date later.
-            drop(batches.send(batch.clone()));
-        }
+    /// Waits when too many are waiting already. `false` once the thread has ended: the index is brought up to date later.
+    pub fn give(&self, batch: &Changes) -> bool {
+        self.batches.as_ref().is_some_and(|batches| batches.send(batch.clone()).is_ok())
     }
 }
 

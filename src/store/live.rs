@@ -130,6 +130,13 @@ impl Live {
         written
     }
 
+    /// Lets the index hear of changes, while it is being fed.
+    pub fn fed(&mut self, changes: &Changes) {
+        if self.feed.as_ref().is_some_and(|feed| !feed.give(changes)) {
+            self.feed = None;
+        }
+    }
+
     /// Takes note of what this process itself has just written.
     pub fn restamp(&mut self, dir: &Path) {
         if let Some(stamp) = Stamp::of(dir, &self.known.journal) {

@@ -45,6 +45,9 @@ struct Source {
     lines: Option<Journal>,
 }
 
+/// An entry, and the part and the place in it where the journal has it; without them it is the index's.
+type Picked = (Entry, Option<(usize, u64)>);
+
 /// How the whole chain can be put together.
 #[derive(Default)]
 struct Survey {
@@ -240,11 +243,7 @@ impl Copies {
     }
 
     /// One entry from the journal if it is there and follows, else from the index; and where the journal has it.
-    fn pick(
-        &self,
-        seq: Seq,
-        follows: &dyn Fn(&Entry) -> bool,
-    ) -> Result<Option<(Entry, Option<(usize, u64)>)>, StoreError> {
+    fn pick(&self, seq: Seq, follows: &dyn Fn(&Entry) -> bool) -> Result<Option<Picked>, StoreError> {
         if let Some((number, begin)) = self.begins.get(&seq.0)
             && let Some(journal) = self.parts.get(*number).and_then(|part| part.lines.as_ref())
         {

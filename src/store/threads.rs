@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 const WORKERS: usize = 8;
 
+/// Does one job; hears of bytes as they are done.
+pub(super) type Run<'r, J, T> = dyn Fn(J, &dyn Fn(u64)) -> Result<T, StoreError> + Sync + 'r;
+
 /// Runs jobs on some threads; the answers come in the order of the jobs.
 pub(super) fn side_by_side<J: Send, T: Send>(
     jobs: VecDeque<J>,
     total: u64,
     progress: &mut dyn FnMut(u64, u64),
-    run: &(dyn Fn(J, &dyn Fn(u64)) -> Result<T, StoreError> + Sync),
+    run: &Run<'_, J, T>,
 ) -> Result<Vec<T>, StoreError> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS).min(jobs.len().max(1));
     let numbered = Mutex::new(jobs.into_iter().enumerate().collect::<VecDeque<_>>());

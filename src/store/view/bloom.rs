@@ -23,7 +23,7 @@ pub(super) fn hash(key: &str) -> u64 {
 
 /// The page a key belongs to, of `pages`.
 pub(super) fn page(hash: u64, pages: u64) -> u64 {
-    (hash >> 32) * pages >> 32
+    ((hash >> 32) * pages) >> 32
 }
 
 fn probes(hash: u64) -> impl Iterator<Item = (usize, u8)> {
