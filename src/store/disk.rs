@@ -179,7 +179,7 @@ impl Shared {
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
         self.append(now, text.as_bytes())?;
         now.fed(&changes);
-        if let Err(error) = now.appended(changes, end, &self.dir) {
+        if let Err(error) = now.appended(changes, end) {
             // Written is written: the view is put right by whoever looks next.
             self.note(format!("the view could not be brought up to date ({error}); it will be when it is next used"));
             *live = None;

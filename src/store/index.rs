@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use std::time::Duration;
 const CACHE: u64 = 16 << 20;
 /// A million entries open in a third of a second; an index that takes this long never will.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
+/// A batch takes a fraction of a second.
+const WRITE_LIMIT: Duration = Duration::from_secs(8);
 /// Between two tries to open an index that another process has.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -26,7 +28,8 @@ const BEHIND: usize = 4096;
 ///
 /// Changes are written behind: handing each to sled would make the journal's next fdatasync pay for sled's file too.
 pub(super) struct Index {
-    db: Db,
+    /// Taken out when it is closed.
+    db: Option<Db>,
     path: PathBuf,
     behind: Mutex<Changes>,
     /// Why it must not be used again, once something in it could not be read.
@@ -46,14 +49,15 @@ pub(super) enum OpenError {
 /// Records in key order.
 pub(super) struct Rows<'i> {
     index: &'i Index,
-    rows: sled::Iter,
+    rows: Option<sled::Iter>,
 }
 
 impl Iterator for Rows<'_> {
     type Item = Result<(sled::IVec, sled::IVec), ViewError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.index.guarded(|| self.rows.next().transpose()).transpose()
+        let rows = self.rows.as_mut()?;
+        self.index.guarded(|_| rows.next().transpose()).transpose()
     }
 }
 
@@ -84,7 +88,7 @@ impl Index {
                 Err(error) => return Err(error),
                 Ok(db) => {
                     return Ok(Self {
-                        db,
+                        db: Some(db),
                         path: path.to_path_buf(),
                         behind: Mutex::default(),
                         broken: Mutex::default(),
@@ -123,7 +127,7 @@ impl Index {
                 None => batch.remove(key.into_bytes()),
             }
         }
-        self.guarded(|| self.db.apply_batch(batch))
+        self.limited(move |db| db.apply_batch(batch))
     }
 
     fn behind(&self) -> MutexGuard<'_, Changes> {
@@ -133,7 +137,7 @@ impl Index {
     /// Hands everything to sled and its file to the disk. sled itself never flushes the device, nor its directory.
     pub fn make_durable(&self) -> Result<(), ViewError> {
         self.settle()?;
-        self.guarded(|| self.db.flush())?;
+        self.limited(|db| db.flush())?;
         let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
         let synced =
             sync(&self.path.join("db")).and_then(|()| sync(&self.path.join("conf"))).and_then(|()| sync(&self.path));
@@ -144,8 +148,8 @@ impl Index {
     pub fn each(&self, each: &mut dyn FnMut(&str, &str) -> Result<(), ViewError>) -> Result<(), ViewError> {
         self.settle()?;
         for (from, to) in [("", "e"), ("f", "\u{10FFFF}")] {
-            let mut rows = self.db.range(from.as_bytes()..to.as_bytes());
-            while let Some((key, value)) = self.guarded(|| rows.next().transpose())? {
+            for row in self.rows(from, to) {
+                let (key, value) = row?;
                 let text = |bytes| std::str::from_utf8(bytes).map_err(|error| ViewError::Unreadable(error.to_string()));
                 each(text(&key)?, text(&value)?)?;
             }
@@ -156,7 +160,7 @@ impl Index {
     /// The number of the last entry whose line it holds.
     pub fn last_entry(&self) -> Result<Option<Seq>, ViewError> {
         self.settle()?;
-        let last = self.guarded(|| self.db.scan_prefix("e").next_back().transpose())?;
+        let last = self.guarded(|db| db.scan_prefix("e").next_back().transpose())?;
         let key = last.map(|(key, _)| self.text(&key)).transpose()?;
         Ok(key.and_then(|key| key.get(1..)?.parse().ok()).map(Seq))
     }
@@ -170,18 +174,43 @@ impl Index {
     pub fn rows<'i>(&'i self, from: &str, to: &str) -> Rows<'i> {
         // What is still behind is handed over first; if that fails, so will reading.
         drop(self.settle());
-        Rows { index: self, rows: self.db.range(from.as_bytes()..to.as_bytes()) }
+        Rows { index: self, rows: self.db.as_ref().map(|db| db.range(from.as_bytes()..to.as_bytes())) }
     }
 
     /// sled panics on damage that it notices too late; here that is an error like any other.
-    fn guarded<T>(&self, act: impl FnOnce() -> sled::Result<T>) -> Result<T, ViewError> {
-        let why = match quietly(act) {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic,
-        };
+    fn guarded<T>(&self, act: impl FnOnce(&Db) -> sled::Result<T>) -> Result<T, ViewError> {
+        let db = self.sound()?;
+        match quietly(|| act(db)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.give_up(error.to_string())),
+            Err(panic) => Err(self.give_up(panic)),
+        }
+    }
+
+    /// The same for what writes, in a thread of its own: on a disk that fails, sled may never come back.
+    fn limited<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Db) -> sled::Result<T> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let db = self.sound()?.clone();
+        match within(WRITE_LIMIT, move || act(&db)) {
+            Some(Ok(Ok(value))) => Ok(value),
+            Some(Ok(Err(error))) => Err(self.give_up(error.to_string())),
+            Some(Err(panic)) => Err(self.give_up(panic)),
+            None => Err(self.give_up(format!("it did not take a write within {} s", WRITE_LIMIT.as_secs()))),
+        }
+    }
+
+    fn sound(&self) -> Result<&Db, ViewError> {
+        match (&self.db, self.broken()) {
+            (Some(db), None) => Ok(db),
+            (_, why) => Err(ViewError::Unreadable(why.unwrap_or_else(|| "it is closed".to_owned()))),
+        }
+    }
+
+    fn give_up(&self, why: String) -> ViewError {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
-        Err(ViewError::Unreadable(why))
+        ViewError::Unreadable(why)
     }
 
     fn text(&self, bytes: &[u8]) -> Result<String, ViewError> {
@@ -201,7 +230,7 @@ impl Records for Index {
         if let Some(value) = self.behind().get(key) {
             return Ok(value.clone());
         }
-        let value = self.guarded(|| self.db.get(key))?;
+        let value = self.guarded(|db| db.get(key))?;
         value.map(|value| self.text(&value)).transpose()
     }
 
@@ -212,8 +241,8 @@ impl Records for Index {
 
 impl Index {
     fn written(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
-        let rows = self.guarded(|| {
-            let rows = self.db.range::<String, _>((span.from.clone(), span.to.clone()));
+        let rows = self.guarded(|db| {
+            let rows = db.range::<String, _>((span.from.clone(), span.to.clone()));
             match span.order {
                 Order::Ascending => rows.take(limit).collect::<sled::Result<Vec<_>>>(),
                 Order::Descending => rows.rev().take(limit).collect(),
@@ -229,7 +258,20 @@ impl Drop for Index {
         if self.broken().is_none() {
             drop(self.settle());
         }
+        // Closing writes as well: on a disk that fails it panics, or never ends.
+        let db = self.db.take();
+        let limit = if self.broken().is_none() { WRITE_LIMIT } else { Duration::ZERO };
+        drop(within(limit, move || drop(db)));
     }
+}
+
+/// Runs what may panic or never end in a thread of its own; `None` if it took too long, and goes on by itself.
+fn within<T: Send + 'static>(limit: Duration, act: impl FnOnce() -> T + Send + 'static) -> Option<Result<T, String>> {
+    let (send, receive) = channel();
+    // Nobody may be waiting any more.
+    let run = move || drop(send.send(quietly(act)));
+    thread::Builder::new().name("ledger-index".to_owned()).spawn(run).ok()?;
+    receive.recv_timeout(limit).ok()
 }
 
 /// A kill during an open can leave half a snapshot behind, and every later open then calls the whole index corrupt.
@@ -244,23 +286,13 @@ fn remove_half_snapshots(path: &Path) {
 
 /// Opens in a thread of its own: damage can make sled panic, or never come back.
 fn open_once(path: &Path) -> Result<Db, OpenError> {
-    let (send, receive) = channel();
     let path = path.to_path_buf();
-    let opening = move || {
-        let config = Config::default().path(path).cache_capacity(CACHE).flush_every_ms(None);
-        // Nobody may be waiting any more; then the index is closed again.
-        drop(send.send(quietly(|| config.open())));
-    };
-    let thread = thread::Builder::new().name("ledger-index".to_owned()).spawn(opening);
-    thread.map_err(|_| OpenError::Unavailable)?;
-    match receive.recv_timeout(OPEN_LIMIT) {
-        Ok(Ok(Ok(db))) => Ok(db),
-        Ok(Ok(Err(error))) => Err(classify(&error)),
-        Ok(Err(panic)) => Err(OpenError::Broken(panic)),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(OpenError::Broken(format!("it did not open within {} s", OPEN_LIMIT.as_secs())))
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(OpenError::Broken("opening it was given up".to_owned())),
+    let config = move || Config::default().path(path).cache_capacity(CACHE).flush_every_ms(None).open();
+    match within(OPEN_LIMIT, config) {
+        Some(Ok(Ok(db))) => Ok(db),
+        Some(Ok(Err(error))) => Err(classify(&error)),
+        Some(Err(panic)) => Err(OpenError::Broken(panic)),
+        None => Err(OpenError::Broken(format!("it did not open within {} s", OPEN_LIMIT.as_secs()))),
     }
 }
 

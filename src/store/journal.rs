@@ -84,13 +84,12 @@ impl Journal {
         self.parts.last().is_some_and(|active| end.saturating_sub(active.begin) >= segments::long())
     }
 
-    /// What tells this journal's files from others that take their place: the active part's inode and its length.
+    /// What tells this journal's files from others that take their place: the active part's inode, which is not given to
+    /// another file while this one is open, and where it ends.
     pub fn stamp(&self) -> Result<(u64, u64), StoreError> {
         let active = self.active()?;
         let now = std::fs::metadata(&active.path).map_err(io("read", &active.path))?;
-        let held = active.file()?.metadata().map_err(io("read", &active.path))?;
-        // Another file under its name is a length that no journal has.
-        Ok((now.ino(), if now.ino() == held.ino() { active.begin + now.len() } else { u64::MAX }))
+        Ok((now.ino(), active.begin + now.len()))
     }
 
     /// The commit: returns when the text is on the disk. When it fails, the file is as long as it was.
@@ -179,8 +178,10 @@ impl Journal {
                     left -= 1;
                 }
                 Err(what) => {
-                    let end =
-                        if any_entry_after(&mut lines, good.seq)? { End::Damaged { what } } else { End::Torn { what } };
+                    // An entry in another's place was acknowledged, as one further on.
+                    let later = line.entry().is_ok_and(|entry| entry.seq > good.seq);
+                    let whole = later || any_entry_after(&mut lines, good.seq)?;
+                    let end = if whole { End::Damaged { what } } else { End::Torn { what } };
                     return Ok(Walked { good, end });
                 }
             }

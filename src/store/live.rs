@@ -122,11 +122,12 @@ impl Live {
     }
 
     /// Entries up to `end` were appended to the journal: this is what they changed.
-    pub fn appended(&mut self, changes: Changes, end: Position, dir: &Path) -> std::io::Result<()> {
+    pub fn appended(&mut self, changes: Changes, end: Position) -> std::io::Result<()> {
         let written = self.files.append(&changes);
         self.known.layers.put(changes);
+        // Only this process has written, and it knows what.
+        self.stamp.journal.1 = end.offset;
         self.known.end = end;
-        self.restamp(dir);
         written
     }
 

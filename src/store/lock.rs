@@ -6,8 +6,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread::sleep;
+use std::sync::OnceLock;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
+
+const WORD_LENGTH: usize = 201;
 
 /// Held until dropped; the system lets go of it when the process dies.
 pub(super) struct Lock {
@@ -18,35 +22,46 @@ impl Lock {
     /// Waits at most `wait`, then says who has it.
     pub fn take(dir: &Path, wait: Duration) -> Result<Self, StoreError> {
         let path = dir.join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open", &path))?;
-        // Pauses are what is counted: the store asks no clock.
-        let mut waited = Duration::ZERO;
-        let mut pause = Duration::from_micros(200);
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
-                Err(TryLockError::WouldBlock) if waited >= wait => {
-                    return Err(StoreError::Busy { dir: dir.to_path_buf(), holder: holder(&file), waited });
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open().map_err(io("open", &path))?;
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
+            Err(TryLockError::WouldBlock) => match waited(file, wait) {
+                Some(file) => file.map_err(io("lock", &path))?,
+                None => {
+                    let holder = open().ok().and_then(|file| holder(&file));
+                    return Err(StoreError::Busy { dir: dir.to_path_buf(), holder, waited: wait });
                 }
-                Err(TryLockError::WouldBlock) => sleep(pause),
-            }
-            waited += pause;
-            pause = (pause * 2).min(Duration::from_millis(5));
-        }
+            },
+        };
         record(&file);
         Ok(Self { _file: file })
     }
 }
 
-/// Leaves word of who holds it, for the one who waits in vain. Arguments are not written: they may hold secrets.
+/// Waits in the system's own queue, where everybody's turn comes; `None` when it takes too long. The thread that waits
+/// then lets go as soon as it has it.
+fn waited(file: File, wait: Duration) -> Option<std::io::Result<File>> {
+    let (send, receive) = channel();
+    let block = move || drop(send.send(file.lock().map(|()| file)));
+    thread::Builder::new().name("ledger-lock".to_owned()).spawn(block).ok()?;
+    receive.recv_timeout(wait).ok()
+}
+
+/// Leaves word of who holds it, for the one who waits in vain.
 fn record(file: &File) {
+    static WORD: OnceLock<String> = OnceLock::new();
+    let word = WORD.get_or_init(word);
+    let mut before = [0; WORD_LENGTH];
+    // Written only when it is news: a changed file makes the journal's fdatasync dearer. Its loss is no error.
+    if file.read_exact_at(&mut before, 0).is_err() || before != *word.as_bytes() {
+        drop(file.write_all_at(word.as_bytes(), 0));
+    }
+}
+
+/// Padded to one length, so that one write replaces a longer word. Arguments are not in it: they may hold secrets.
+fn word() -> String {
     let mut words = std::env::args();
     let program = words.next().unwrap_or_default();
     let program = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -54,14 +69,10 @@ fn record(file: &File) {
         .take_while(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
         .take(2)
         .collect();
-    let text = format!("process {} ({program} {})", std::process::id(), verbs.join(" "));
-    // Padded to one length, so that one write replaces a longer word; the word is a courtesy, its loss no error.
-    let text = format!("{text:<200.200}\n");
-    let mut before = vec![0; text.len()];
-    // Written only when it is news: a changed file makes the journal's fdatasync dearer.
-    if file.read_exact_at(&mut before, 0).is_err() || before != text.as_bytes() {
-        drop(file.write_all_at(text.as_bytes(), 0));
-    }
+    let mut text = format!("process {} ({program} {})", std::process::id(), verbs.join(" ")).into_bytes();
+    text.resize(WORD_LENGTH - 1, b' ');
+    text.push(b'\n');
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn holder(file: &File) -> Option<String> {

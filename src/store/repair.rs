@@ -144,6 +144,11 @@ impl DiskStore {
             String::new()
         };
         self.shared.put_in_place(scratch)?;
+        // sled swallows what its disk says: read back, the new index must be what was written.
+        if let Some(why) = self.index_differs(&journal, replay) {
+            let what = format!("what was just written does not read back ({why}); is the disk full, or failing?");
+            return Err(StoreError::Damaged { what, file: path, offset: None });
+        }
         Ok(Some(format!("the index was built again from the journal ({why}){kept}")))
     }
 
