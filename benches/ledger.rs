@@ -27,40 +27,48 @@ fn by() -> Actor {
 pub fn ledger(figures: &mut Figures) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger");
-    let store = store::create(&ledger, uuid::Uuid::now_v7(), Timestamp::now(), &by()).unwrap();
+    store::create(&ledger, uuid::Uuid::now_v7(), Timestamp::now(), &by()).unwrap();
     let mut history = History::after(Seq(1));
     for (size, name) in SIZES {
-        let before = entries(&store);
-        let (own, bare) = grow(&store, &mut history, size - before, &dir.path().join("bare"));
-        let count = (entries(&store) - before) as f64;
+        let before = entries(&ledger);
+        let (own, bare) = grow(&ledger, &mut history, size - before, &dir.path().join("bare"));
+        let count = (entries(&ledger) - before) as f64;
         if name == "1m" {
             let rate = |time: Duration| count / time.as_secs_f64();
             figures.add("ledger.bulk.1m", rate(own), "entries/s", "bare append + fdatasync of each batch", rate(bare));
         }
         reads(figures, &ledger, name);
         if name != "100k" {
-            let before = entries(&store);
+            let before = entries(&ledger);
             appends(figures, &ledger, name);
-            history.skip(entries(&store) - before);
+            history.skip(entries(&ledger) - before);
         }
     }
-    drop(store);
     verify(figures, &ledger);
 }
 
-fn entries(store: &DiskStore) -> usize {
-    usize::try_from(store.view().unwrap().head().seq.0).unwrap()
+fn entries(ledger: &Path) -> usize {
+    usize::try_from(open(ledger).view().unwrap().head().seq.0).unwrap()
 }
 
-/// Appends many entries in batches; beside it the same number of bytes, written bare.
-fn grow(store: &DiskStore, history: &mut History, mut left: usize, bare: &Path) -> (Duration, Duration) {
+fn open(ledger: &Path) -> DiskStore {
+    store::open(ledger, Duration::from_secs(5)).unwrap()
+}
+
+/// Appends many entries in batches, from opening the ledger to closing it; beside it the same number of bytes, written bare.
+fn grow(ledger: &Path, history: &mut History, mut left: usize, bare: &Path) -> (Duration, Duration) {
     let mut file = File::create(bare).unwrap();
     let (mut own, mut peer) = (Duration::ZERO, Duration::ZERO);
+    let start = Instant::now();
+    let store = open(ledger);
+    own += start.elapsed();
     loop {
         // The last batch takes what belongs together: whoever appends next numbers on from there.
         let batch = if left > 0 { history.take(left.min(BATCH)) } else { history.rest() };
         if batch.is_empty() {
-            return (own, peer);
+            let start = Instant::now();
+            drop(store);
+            return (own + start.elapsed(), peer);
         }
         left = left.saturating_sub(batch.len());
         let start = Instant::now();
@@ -99,7 +107,7 @@ fn reads(figures: &mut Figures, ledger: &Path, size: &str) {
 
 /// Single durable appends, each beside a bare 512-byte append and fdatasync on the same file system; then by commands.
 fn appends(figures: &mut Figures, ledger: &Path, size: &str) {
-    let store = store::open(ledger, Duration::from_secs(5)).unwrap();
+    let store = open(ledger);
     let bare = ledger.with_file_name("bare-single");
     let mut file = OpenOptions::new().create(true).append(true).open(bare).unwrap();
     let line = [b'x'; 512];
@@ -124,7 +132,7 @@ fn appends(figures: &mut Figures, ledger: &Path, size: &str) {
 
 /// The whole proof, beside hashing the same journal once.
 fn verify(figures: &mut Figures, ledger: &Path) {
-    let store = store::open(ledger, Duration::from_secs(5)).unwrap();
+    let store = open(ledger);
     let start = Instant::now();
     store.verify(false, &mut |_, _| ()).unwrap();
     let own = start.elapsed();

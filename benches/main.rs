@@ -10,6 +10,10 @@ mod process;
 use figures::Figures;
 use std::path::Path;
 
+// What is measured in this process has the allocator that the binary has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // `cargo bench NAME` measures only what the name is part of.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();

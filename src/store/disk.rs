@@ -83,6 +83,21 @@ impl DiskStore {
     }
 }
 
+impl Drop for DiskStore {
+    /// What many entries at once have left for later is done now, so that no reader pays for it. If it cannot be done,
+    /// the next writer does it.
+    fn drop(&mut self) {
+        let mut live = self.shared.live();
+        if let Some(live) = live.as_mut().filter(|live| live.feed.is_some() && live.files.is_full(false))
+            && let Ok(_lock) = Lock::take(&self.shared.dir, READ_PATIENCE)
+            && live.is_current(&self.shared.dir)
+        {
+            live.feed = None;
+            self.shared.settle(live);
+        }
+    }
+}
+
 impl LedgerStore for DiskStore {
     /// A view is what was true when it was taken. Readers take no lock; where the view's files are missing or damaged,
     /// the first one to see it mends them if it can, and else folds the journal in memory.
@@ -172,18 +187,21 @@ impl Shared {
         if let Some(base) = base.filter(|base| *base != head.seq) {
             return Err(StoreError::Moved { base, head });
         }
+        self.feed(now, events.len());
         let mut batch = Batch::after(&now.known.layers, now.known.end.clone())?;
+        if now.feed.is_some() {
+            batch = batch.in_pieces();
+        }
         let entries = batch.compose(at, by, events)?;
-        let (changes, end) = (batch.take(), batch.end().clone());
-        self.feed(now, entries.len());
+        let (changes, pieces, end) = (batch.take(), batch.take_pieces(), batch.end().clone());
         let text: String = entries.iter().flat_map(|entry| [entry.line(), "\n"]).collect();
         self.append(now, text.as_bytes())?;
-        now.fed(&changes);
+        now.fed(pieces);
         if let Err(error) = now.appended(changes, end) {
             // Written is written: the view is put right by whoever looks next.
             self.note(format!("the view could not be brought up to date ({error}); it will be when it is next used"));
             *live = None;
-        } else if now.files.is_full() {
+        } else if now.files.is_full(now.feed.is_some()) {
             self.settle(now);
         }
         super::crash::point();
@@ -206,12 +224,12 @@ impl Shared {
         self.feed(live, feed::MANY);
         self.append(live, text.as_bytes())?;
         while let Some(changes) = live.known.fold_some()? {
-            live.fed(&changes);
+            live.fed(vec![changes.clone()]);
             live.files.append(&changes).map_err(|error| NoView::from(error).into_store())?;
             live.known.layers.put(changes);
         }
         live.restamp(&self.dir);
-        if live.files.is_full() {
+        if live.files.is_full(live.feed.is_some()) {
             self.settle(live);
         }
         Ok(())
@@ -231,16 +249,14 @@ impl Shared {
     /// Hands what is recent to the index, then makes a run of it. What fails here is done by the next writer.
     pub fn settle(&self, live: &mut Live) {
         let fed = live.feed.take().is_some();
-        if self.index_up_to(live).is_err() {
-            return;
-        }
+        let Ok(index) = self.index_up_to(live) else { return };
         super::crash::point();
         let applied = Applied::at(&live.known.end);
         if live.files.flush(&mut live.known.layers, applied).is_ok() {
             live.restamp(&self.dir);
         }
         if fed {
-            self.feed(live, feed::MANY);
+            live.feed = Feed::start(index);
         }
     }
 

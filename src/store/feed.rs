@@ -16,20 +16,22 @@ const IDLE: Duration = Duration::from_millis(400);
 
 /// A thread that brings batches into the index, in order.
 pub(super) struct Feed {
-    batches: Option<SyncSender<Changes>>,
+    batches: Option<SyncSender<Vec<Changes>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Feed {
     /// `None` when there is no thread to be had: then the index is brought up to date later.
     pub fn start(index: Arc<Index>) -> Option<Self> {
-        let (send, receive) = sync_channel::<Changes>(WAITING);
+        let (send, receive) = sync_channel::<Vec<Changes>>(WAITING);
         let feed = move || {
             // An index that nobody feeds is let go of: another process may want it.
             while let Ok(batch) = receive.recv_timeout(IDLE) {
                 // From the first failure on nothing more is handed over: what is there stays a state that once was.
-                if index.apply(batch).and_then(|()| index.settle()).is_err() {
-                    return;
+                for piece in batch {
+                    if index.apply(piece).and_then(|()| index.settle()).is_err() {
+                        return;
+                    }
                 }
             }
         };
@@ -38,8 +40,8 @@ impl Feed {
     }
 
     /// Waits when too many are waiting already. `false` once the thread has ended: the index is brought up to date later.
-    pub fn give(&self, batch: &Changes) -> bool {
-        self.batches.as_ref().is_some_and(|batches| batches.send(batch.clone()).is_ok())
+    pub fn give(&self, batch: Vec<Changes>) -> bool {
+        self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok())
     }
 }
 

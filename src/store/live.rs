@@ -132,8 +132,8 @@ impl Live {
     }
 
     /// Lets the index hear of changes, while it is being fed.
-    pub fn fed(&mut self, changes: &Changes) {
-        if self.feed.as_ref().is_some_and(|feed| !feed.give(changes)) {
+    pub fn fed(&mut self, pieces: Vec<Changes>) {
+        if self.feed.as_ref().is_some_and(|feed| !feed.give(pieces)) {
             self.feed = None;
         }
     }

@@ -30,6 +30,9 @@ pub(super) fn record_key(table: Table, key: &str) -> String {
 /// Every so many entries it is noted where one begins: a line is found without a record of its own.
 pub(super) const MILESTONE: u64 = 64;
 
+/// How many entries a piece of a batch has.
+const PIECE: u64 = 256;
+
 /// The key under which it stands where the entry `seq`, a multiple of `MILESTONE`, begins.
 pub(super) fn milestone_key(seq: Seq) -> String {
     format!("#{}", seq.key())
@@ -223,13 +226,50 @@ fn decode<T: serde::de::DeserializeOwned>(key: &str, text: Option<String>) -> Re
 pub(super) struct Batch<'a> {
     base: &'a dyn Records,
     changes: Changes,
+    /// The same changes once more, in the order in which they were made.
+    pieces: Option<Pieces>,
     end: Position,
     newer: Option<NewerEntry>,
 }
 
+/// A batch in pieces, each of which leaves the records as they once were: sled keeps all that a write replaces in memory
+/// until the write is done, so that many small ones cost less than a large one.
+#[derive(Default)]
+struct Pieces {
+    whole: Vec<Changes>,
+    last: Changes,
+}
+
+impl Pieces {
+    fn put(&mut self, key: &str, value: Option<&str>) {
+        self.last.insert(key.to_owned(), value.map(str::to_owned));
+    }
+
+    /// Ends a piece where the records follow the journal up to `end`.
+    fn cut(&mut self, end: &Position) {
+        if !self.last.is_empty() {
+            self.put(APPLIED, Some(&json(&Applied::at(end))));
+            self.whole.push(std::mem::take(&mut self.last));
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
     pub fn after(base: &'a dyn Records, end: Position) -> Result<Self, ViewError> {
-        Ok(Self { base, changes: Changes::new(), end, newer: newer(base)? })
+        Ok(Self { base, changes: Changes::new(), pieces: None, end, newer: newer(base)? })
+    }
+
+    /// Keeps the changes in pieces as well.
+    pub fn in_pieces(mut self) -> Self {
+        self.pieces = Some(Pieces::default());
+        self
+    }
+
+    fn put(&mut self, key: String, value: Option<String>) {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.put(&key, value.as_deref());
+        }
+        self.changes.insert(key, value);
     }
 
     /// Where the journal ends after what was pushed.
@@ -242,18 +282,22 @@ impl<'a> Batch<'a> {
         if self.newer.is_none() && entry.is_newer() {
             let newer = NewerEntry { seq: entry.seq, version: entry.version };
             self.newer = Some(newer);
-            self.changes.insert(NEWER.to_owned(), Some(json(&newer)));
+            self.put(NEWER.to_owned(), Some(json(&newer)));
         }
         if self.newer.is_none() {
             let changes = transition(&View { records: &*self, head: self.end.head() }, entry)?;
-            self.changes
-                .extend(changes.into_iter().map(|change| (record_key(change.table, &change.key), change.value)));
+            for change in changes {
+                self.put(record_key(change.table, &change.key), change.value);
+            }
         }
         if entry.seq.0.is_multiple_of(MILESTONE) {
-            self.changes.insert(milestone_key(entry.seq), Some(self.end.offset.to_string()));
+            self.put(milestone_key(entry.seq), Some(self.end.offset.to_string()));
         }
-        self.changes.insert(entry_key(entry.seq), Some(entry.line().to_owned()));
+        self.put(entry_key(entry.seq), Some(entry.line().to_owned()));
         self.end = self.end.past(entry);
+        if let Some(pieces) = self.pieces.as_mut().filter(|_| entry.seq.0.is_multiple_of(PIECE)) {
+            pieces.cut(&self.end);
+        }
         Ok(())
     }
 
@@ -282,6 +326,13 @@ impl<'a> Batch<'a> {
     pub fn take(&mut self) -> Changes {
         self.changes.insert(APPLIED.to_owned(), Some(json(&Applied::at(&self.end))));
         std::mem::take(&mut self.changes)
+    }
+
+    /// The same in pieces, to be made one after the other; none unless they were asked for.
+    pub fn take_pieces(&mut self) -> Vec<Changes> {
+        let Some(pieces) = &mut self.pieces else { return Vec::new() };
+        pieces.cut(&self.end);
+        std::mem::take(&mut pieces.whole)
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn fold_into(files: &mut Files, known: &mut Known) -> Result<(), Stor
     while let Some(changes) = known.fold_some()? {
         files.append(&changes).map_err(|error| NoView::from(error).into_store())?;
         known.layers.put(changes);
-        if files.is_full() {
+        if files.is_full(false) {
             files.flush(&mut known.layers, Applied::at(&known.end)).map_err(NoView::into_store)?;
         }
     }

@@ -35,6 +35,8 @@ use std::sync::Arc;
 const CACHE: usize = 4 << 20;
 /// How many bytes of changes are read whole by every reader before a run is made of them.
 const RECENT: u64 = 512 * 1024;
+/// The same while many entries come at once: making a run waits for the index, so it is done more rarely.
+const RECENT_OF_MANY: u64 = 4 << 20;
 /// How often a reader looks again when writers replace what it was about to open.
 const TRIES: u32 = 20;
 
@@ -154,9 +156,9 @@ impl Files {
         Ok(())
     }
 
-    /// Whether it is time to make a run of what is recent.
-    pub fn is_full(&self) -> bool {
-        self.bytes >= RECENT
+    /// Whether it is time to make a run of what is recent, when `many` entries are coming at once.
+    pub fn is_full(&self, many: bool) -> bool {
+        self.bytes >= if many { RECENT_OF_MANY } else { RECENT }
     }
 
     /// Makes a run of what is recent in `layers`, which follow the journal up to `applied`, merged with runs that are
