@@ -46,7 +46,10 @@
 //! 5. *Instances are believed, not refreshes.* A step has succeeded when two looks in a row see every instance right.
 //! 6. *Image-only rollback.* A new launch-template version with the old image: going back to the old number leaves
 //!    Terraform a plan that moves the group again.
-//! 7. *Enums for facts, trait objects for doers.* A new fact breaks every match; a new target breaks none.
+//! 7. *What cannot change is asked once ever.* It is kept beside the ledger, in no way part of it: `store` has the file,
+//!    `cli` hands it to `provider` as [`model::Facts`], so neither room knows the other. Whatever decides whether a rollout
+//!    may run is asked anew.
+//! 8. *Enums for facts, trait objects for doers.* A new fact breaks every match; a new target breaks none.
 
 pub mod cli;
 pub mod flow;

@@ -14,7 +14,7 @@ use crate::provider::clock::{Clock, SystemClock};
 use crate::provider::source::{Patience, RegistrySettings, RegistrySource, Sources};
 use crate::provider::target::Fleet;
 use crate::provider::target::spec;
-use crate::store::{self, DiskStore};
+use crate::store::{self, DiskStore, FactFile};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -147,7 +147,8 @@ impl Setup {
 
     pub async fn aws(&self) -> Arc<Aws> {
         let aws = &self.config.aws;
-        Arc::new(Aws::new(AwsSettings { region: aws.region.clone(), profile: aws.profile.clone() }).await)
+        let aws = Aws::new(AwsSettings { region: aws.region.clone(), profile: aws.profile.clone() }).await;
+        Arc::new(aws.remembering(Arc::new(FactFile::beside(&self.config.ledger))))
     }
 
     pub fn sources(&self, aws: &Arc<Aws>) -> Sources {

@@ -2,11 +2,15 @@
 
 mod access;
 mod failure;
+mod kept;
+mod turns;
 
 pub use access::{Access, Role, RoleArn};
 pub use failure::{AwsError, Call, classify};
+pub use kept::Place;
+pub(in crate::provider) use kept::account_of;
 
-use crate::model::Region;
+use crate::model::{Facts, NoFacts, Region};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
@@ -17,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use turns::{Listener, Turns};
 
 const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -42,6 +47,25 @@ pub struct Identity {
     pub arn: String,
 }
 
+/// A service that is asked about whole fleets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    AutoScaling,
+    Ec2,
+    Ecs,
+}
+
+impl Service {
+    /// The SDK's own name for it.
+    fn id(self) -> &'static str {
+        match self {
+            Self::AutoScaling => "Auto Scaling",
+            Self::Ec2 => "EC2",
+            Self::Ecs => "ECS",
+        }
+    }
+}
+
 /// The clients of one region.
 #[derive(Debug, Clone)]
 struct Clients {
@@ -49,6 +73,8 @@ struct Clients {
     autoscaling: aws_sdk_autoscaling::Client,
     ecs: aws_sdk_ecs::Client,
     ecr: aws_sdk_ecr::Client,
+    /// Shared by all calls of this process to a service: how many at the same time.
+    turns: BTreeMap<Service, Arc<Turns>>,
 }
 
 /// One account's AWS, as the credentials at hand see it. Cheap to make: nothing is sent before the first call.
@@ -61,6 +87,7 @@ pub struct Aws {
     clients: Mutex<BTreeMap<Region, Clients>>,
     identity: OnceCell<Identity>,
     others: Mutex<BTreeMap<Access, Arc<Aws>>>,
+    facts: Arc<dyn Facts>,
 }
 
 impl Aws {
@@ -89,7 +116,15 @@ impl Aws {
     pub fn from_config(config: SdkConfig) -> Self {
         let region = config.region().and_then(|region| region.as_ref().parse().ok());
         let access = Access::default();
-        Self { config, region, access, clients: Mutex::default(), identity: OnceCell::new(), others: Mutex::default() }
+        Self {
+            config,
+            region,
+            access,
+            clients: Mutex::default(),
+            identity: OnceCell::new(),
+            others: Mutex::default(),
+            facts: Arc::new(NoFacts),
+        }
     }
 
     /// AWS with other credentials: made once for each, and nothing is sent before the first call.
@@ -100,7 +135,8 @@ impl Aws {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         let other = others.entry(access.clone()).or_insert_with(|| {
             let other = Self::from_config(access::config(&self.config, access));
-            Arc::new(Self { region: self.region.clone(), access: access.clone(), ..other })
+            let facts = Arc::clone(&self.facts);
+            Arc::new(Self { region: self.region.clone(), access: access.clone(), facts, ..other })
         });
         Arc::clone(other)
     }
@@ -168,13 +204,25 @@ impl Aws {
         self.config.to_builder().region(region).build()
     }
 
+    fn turns(&self, service: Service, region: &Region) -> Arc<Turns> {
+        self.clients(region).turns.remove(&service).unwrap_or_default()
+    }
+
     fn connect(&self, region: &Region) -> Clients {
+        use aws_sdk_autoscaling::config::Builder as AutoScaling;
+        use aws_sdk_ec2::config::Builder as Ec2;
+        use aws_sdk_ecs::config::Builder as Ecs;
         let config = self.config_in(region);
+        let (ec2, autoscaling, ecs) = (Arc::default(), Arc::default(), Arc::default());
+        let to = |turns: &Arc<Turns>| Listener(Arc::clone(turns));
         Clients {
-            ec2: aws_sdk_ec2::Client::new(&config),
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            ecs: aws_sdk_ecs::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::from_conf(Ec2::from(&config).interceptor(to(&ec2)).build()),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(
+                AutoScaling::from(&config).interceptor(to(&autoscaling)).build(),
+            ),
+            ecs: aws_sdk_ecs::Client::from_conf(Ecs::from(&config).interceptor(to(&ecs)).build()),
             ecr: aws_sdk_ecr::Client::new(&config),
+            turns: [(Service::Ec2, ec2), (Service::AutoScaling, autoscaling), (Service::Ecs, ecs)].into(),
         }
     }
 

@@ -23,10 +23,12 @@ mod backup;
 mod transfer;
 mod fork;
 mod files;
+mod facts;
 mod crash;
 
 pub use backup::{BackedUp, read_backup};
 pub use disk::{DiskStore, create, open};
+pub use facts::FactFile;
 pub use fork::{Fork, Side};
 pub use memory::MemoryStore;
 pub use repair::Repaired;

@@ -5,6 +5,7 @@ mod anchors;
 mod clusters;
 mod conformance;
 mod endings;
+mod fleets;
 mod flows;
 mod ledger;
 mod recovery;

@@ -58,6 +58,24 @@ class FaultsTest(LabTest):
         self.assertEqual(control("DELETE", "faults"), {"cleared": 2})
         self.ec2.describe_images()
 
+    def test_a_share_of_the_calls(self) -> None:
+        def refusals() -> list[bool]:
+            control("DELETE", "faults")
+            self.fault("throttle", forever=True, region="ap-northeast-3")
+            self.fault("throttle", service="ec2", forever=True, share=0.3)
+            return [self.is_refused() for _ in range(100)]
+
+        first = refusals()
+        self.assertTrue(20 <= sum(first) <= 40, sum(first))
+        self.assertEqual(refusals(), first)
+
+    def is_refused(self) -> bool:
+        try:
+            self.ec2.describe_images()
+        except ClientError:
+            return True
+        return False
+
     def test_hang_and_drop(self) -> None:
         impatient = client("ec2", read_timeout=0.3)
         self.fault("hang")

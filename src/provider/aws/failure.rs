@@ -9,6 +9,23 @@ use std::fmt;
 /// What services say of a missing thing that keep to no common form.
 const MISSING: [&str; 3] = ["NoSuchBucket", "NoSuchKey", "ParameterNotFound"];
 
+/// How AWS says that it is asked too often.
+pub(super) const THROTTLED: [&str; 9] = [
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "EC2ThrottledException",
+    "SlowDown",
+];
+
+pub(super) fn is_throttled(code: &str) -> bool {
+    THROTTLED.contains(&code)
+}
+
 /// One call: the IAM action, as in `ec2:DescribeImages`, and what it was about, as in `ami-… in eu-west-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -170,15 +187,7 @@ fn by_code(call: Call, code: String, message: String, request_id: Option<String>
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
             AwsError::ExpiredCredentials { call }
         }
-        "RequestLimitExceeded"
-        | "Throttling"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "TooManyRequestsException"
-        | "EC2ThrottledException"
-        | "SlowDown" => AwsError::Throttled { call },
+        code if is_throttled(code) => AwsError::Throttled { call },
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => AwsError::Denied { call, message },
         // EC2 uses one code for credentials it does not know and for things of another account.
         "AuthFailure" if message.contains("Not authorized") => AwsError::Denied { call, message },

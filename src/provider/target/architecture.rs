@@ -1,8 +1,8 @@
 //! Which architecture a slot takes: that of its instance types, and where they do not say, that of the image it holds.
 
-use super::template::TemplateFacts;
+use super::template_facts::TemplateFacts;
 use crate::model::{Arch, Region};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::types::{Filter, InstanceType};
 use std::collections::BTreeSet;
 
@@ -26,12 +26,12 @@ pub(super) async fn read(
     slots: &[Launches<'_>],
 ) -> Result<(), AwsError> {
     let types: BTreeSet<&str> = slots.iter().flat_map(|slot| slot.types.iter().copied()).collect();
-    let unknown: Vec<&str> = types.into_iter().filter(|kind| facts.architectures(kind).is_none()).collect();
+    let unknown: Vec<&str> = types.into_iter().filter(|kind| !facts.knows_type(region, kind)).collect();
     for chunk in unknown.chunks(TYPES_A_CALL) {
         read_types(aws, facts, region, chunk).await?;
     }
     let undecided = slots.iter().filter(|slot| of_types(facts, &slot.types).is_none()).filter_map(|slot| slot.image);
-    let images: BTreeSet<&str> = undecided.filter(|image| facts.image_architecture(image).is_none()).collect();
+    let images: BTreeSet<&str> = undecided.filter(|image| !facts.knows_image(region, image)).collect();
     for chunk in images.into_iter().collect::<Vec<_>>().chunks(IMAGES_A_FILTER) {
         read_images(aws, facts, region, chunk).await?;
     }
@@ -41,12 +41,13 @@ pub(super) async fn read(
 async fn read_types(aws: &Aws, facts: &TemplateFacts, region: &Region, types: &[&str]) -> Result<(), AwsError> {
     let types = types.iter().map(|kind| InstanceType::from(*kind)).collect();
     let call = aws.ec2(region).describe_instance_types().set_instance_types(Some(types));
-    let answer = call.send().await.map_err(|error| classify("ec2:DescribeInstanceTypes", &aws.place(region), error))?;
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+    let answer = answer.map_err(|error| classify("ec2:DescribeInstanceTypes", &aws.place(region), error))?;
     for info in answer.instance_types() {
         let architectures = info.processor_info().map(|processor| processor.supported_architectures());
         let architectures = architectures.unwrap_or_default().iter().map(|arch| arch.as_str().to_owned()).collect();
         if let Some(kind) = info.instance_type() {
-            facts.keep_architectures(kind.as_str(), architectures);
+            facts.keep_architectures(region, kind.as_str(), architectures);
         }
     }
     Ok(())
@@ -57,13 +58,14 @@ async fn read_images(aws: &Aws, facts: &TemplateFacts, region: &Region, images: 
     let ids = images.iter().map(|image| (*image).to_owned()).collect();
     let filter = Filter::builder().name("image-id").set_values(Some(ids)).build();
     let call = aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-    let answer = call.send().await.map_err(|error| {
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+    let answer = answer.map_err(|error| {
         classify("ec2:DescribeImages", &format!("{} in {}", images.join(", "), aws.place(region)), error)
     })?;
     for image in answer.images() {
         let arch = image.architecture().and_then(|arch| arch.as_str().parse::<Arch>().ok());
         if let (Some(id), Some(arch)) = (image.image_id(), arch) {
-            facts.keep_image_architecture(id, arch);
+            facts.keep_image_architecture(region, id, arch);
         }
     }
     Ok(())
@@ -91,13 +93,13 @@ mod tests {
     use super::*;
 
     fn decided(types: &[&str], image: Option<&str>) -> Option<String> {
-        let facts = TemplateFacts::default();
+        let (facts, region) = (TemplateFacts::default(), "eu-west-1".parse().unwrap());
         for (kind, architectures) in
             [("t3", &["x86_64"][..]), ("m5", &["x86_64"]), ("t4g", &["arm64"]), ("t2", &["i386", "x86_64"])]
         {
-            facts.keep_architectures(kind, architectures.iter().map(|arch| (*arch).to_owned()).collect());
+            facts.keep_architectures(&region, kind, architectures.iter().map(|arch| (*arch).to_owned()).collect());
         }
-        facts.keep_image_architecture("ami-arm", "arm64".parse().unwrap());
+        facts.keep_image_architecture(&region, "ami-arm", "arm64".parse().unwrap());
         let slot = Launches { types: types.iter().copied().collect(), image };
         decide(&facts, &slot).map(|arch| arch.to_string())
     }

@@ -1,7 +1,8 @@
 //! Launch templates by themselves (for EKS managed node groups, Batch, Spot Fleet): a new version, the default moved to it.
 
 use super::architecture::{self, Launches};
-use super::template::{self, TemplateFacts, Templates, Version, slot_image};
+use super::template::{self, Templates, Version, slot_image};
+use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError, launchable};
 use crate::model::{Accepts, AmiId, Deployment, Image, ImageRef, Observed, Outlook, Region, Revision, SlotState, Step};
 use crate::model::{SlotName, TargetId};
@@ -218,7 +219,8 @@ impl LaunchTemplate {
         }
         let arch = launches.iter().find_map(|slot| architecture::decide(facts, slot));
         let number = default.number;
-        let image = slot_image(region, &number.to_string(), &default);
+        let outline = default.outline();
+        let image = slot_image(region, &number.to_string(), &outline);
         let slot: SlotName = SLOT.parse().map_err(|_| self.gone())?;
         let accepts = Accepts::Ami { region: region.clone(), arch };
         let newer =
@@ -230,7 +232,7 @@ impl LaunchTemplate {
             running: BTreeMap::new(),
             desired: 0,
             deployment: None,
-            obstacles: default.obstacle().into_iter().collect(),
+            obstacles: outline.obstacle().into_iter().collect(),
             notes: newer.into_iter().collect(),
         })
     }

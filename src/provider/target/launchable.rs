@@ -2,7 +2,7 @@
 
 use super::TargetError;
 use crate::model::{AmiArtifact, Artifact, Image, ImageRef, Obstacle, Outlook, Region, Step};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, RequestLaunchTemplateData};
 use std::collections::BTreeSet;
@@ -29,7 +29,8 @@ pub(super) async fn may_make_version(
     let image = step.slots.values().next().map(|change| change.to.short());
     let data = RequestLaunchTemplateData::builder().set_image_id(image).build();
     let call = aws.ec2(region).create_launch_template_version().dry_run(true).launch_template_id(template);
-    let answer = call.source_version(source.to_string()).launch_template_data(data).send().await;
+    let call = call.source_version(source.to_string()).launch_template_data(data);
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
     dry_run(aws, region, template, "ec2:CreateLaunchTemplateVersion", answer.err())
 }
 
@@ -41,7 +42,8 @@ pub(super) async fn may_move_default(
     number: i64,
 ) -> Result<Outlook, TargetError> {
     let call = aws.ec2(region).modify_launch_template().dry_run(true).launch_template_id(template);
-    let answer = call.default_version(number.to_string()).send().await;
+    let call = call.default_version(number.to_string());
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
     dry_run(aws, region, template, "ec2:ModifyLaunchTemplate", answer.err())
 }
 
@@ -79,7 +81,8 @@ pub(super) async fn may_launch(aws: &Aws, region: &Region, amis: &[&AmiArtifact]
     let object = format!("{} in {}", ids.join(", "), aws.place(region));
     let filter = Filter::builder().name("image-id").set_values(Some(ids)).build();
     let call = aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-    let answer = match call.send().await.map_err(|error| classify("ec2:DescribeImages", &object, error)) {
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+    let answer = match answer.map_err(|error| classify("ec2:DescribeImages", &object, error)) {
         Err(error @ AwsError::Denied { .. }) => {
             outlook.unknown.push(format!("whether the image may be launched could not be read: {error}"));
             return Ok(outlook);

@@ -21,6 +21,7 @@ mod launchable;
 mod reference;
 pub mod spec;
 mod template;
+mod template_facts;
 
 /// Why a target could not be observed or moved.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,14 +1,15 @@
 //! Launch-template versions: immutable facts that are read once, and new versions with only the image changed.
 
 use super::TargetError;
-use crate::model::{AmiId, Arch, ImageRef, Obstacle, Region, SlotImage};
-use crate::provider::aws::{Aws, AwsError, classify};
+use super::template_facts::{TemplateFacts, VersionOutline};
+use crate::model::{AmiId, ImageRef, Region, SlotImage};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
     LaunchTemplateVersion, RequestLaunchTemplateData, ResponseLaunchTemplateData,
 };
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One version of a launch template.
 #[derive(Debug, Clone)]
@@ -36,12 +37,10 @@ impl Version {
         self.data.image_id()
     }
 
-    /// Why what launches from it cannot be moved.
-    pub(super) fn obstacle(&self) -> Option<Obstacle> {
-        let through = self.image().filter(|image| image.starts_with("resolve:ssm:"))?;
-        let what = format!("launch template {} version {} takes its image from {through}", self.template, self.number);
-        let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
-        Some(Obstacle { what, fix })
+    pub(super) fn outline(&self) -> VersionOutline {
+        let instance_type = self.data.instance_type().map(|kind| kind.as_str().to_owned());
+        let image = self.image().map(str::to_owned);
+        VersionOutline { template: self.template.clone(), number: self.number, image, instance_type }
     }
 }
 
@@ -54,51 +53,12 @@ pub(super) fn launched(region: &Region, text: &str) -> SlotImage {
 }
 
 /// The image of a version that is reached by this name: a number pins it.
-pub(super) fn slot_image(region: &Region, named: &str, version: &Version) -> SlotImage {
-    match launched(region, version.image().unwrap_or_default()) {
+pub(super) fn slot_image(region: &Region, named: &str, version: &VersionOutline) -> SlotImage {
+    match launched(region, version.image.as_deref().unwrap_or_default()) {
         SlotImage::Pinned { image } if named.starts_with('$') => {
             SlotImage::Floating { through: named.to_owned(), now: Some(image) }
         }
         image => image,
-    }
-}
-
-/// What never changes once it was read: template versions, and the architectures of instance types and images.
-#[derive(Default)]
-pub(super) struct TemplateFacts {
-    versions: Mutex<BTreeMap<(Region, String, i64), Arc<Version>>>,
-    architectures: Mutex<BTreeMap<String, Vec<String>>>,
-    images: Mutex<BTreeMap<String, Arch>>,
-}
-
-impl TemplateFacts {
-    pub(super) fn keep(&self, region: &Region, version: Version) -> Arc<Version> {
-        let version = Arc::new(version);
-        let key = (region.clone(), version.template.clone(), version.number);
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&version));
-        version
-    }
-
-    pub(super) fn get(&self, region: &Region, template: &str, number: i64) -> Option<Arc<Version>> {
-        let key = (region.clone(), template.to_owned(), number);
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
-    }
-
-    pub(super) fn architectures(&self, instance_type: &str) -> Option<Vec<String>> {
-        self.architectures.lock().unwrap_or_else(PoisonError::into_inner).get(instance_type).cloned()
-    }
-
-    pub(super) fn keep_architectures(&self, instance_type: &str, architectures: Vec<String>) {
-        let mut kept = self.architectures.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(instance_type.to_owned(), architectures);
-    }
-
-    pub(super) fn image_architecture(&self, image: &str) -> Option<Arch> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned()
-    }
-
-    pub(super) fn keep_image_architecture(&self, image: &str, arch: Arch) {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image.to_owned(), arch);
     }
 }
 
@@ -117,7 +77,8 @@ pub(super) async fn read(
     versions: &[String],
 ) -> Result<Vec<Version>, AwsError> {
     let call = aws.ec2(region).describe_launch_template_versions().launch_template_id(template);
-    let answer = call.set_versions(Some(versions.to_vec())).send().await;
+    let call = call.set_versions(Some(versions.to_vec()));
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
     let object = format!("launch template {template} in {}", aws.place(region));
     let answer = answer.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
     Ok(answer.launch_template_versions().iter().filter_map(Version::new).collect())
@@ -138,9 +99,9 @@ impl Templates {
 
     /// The image of a version by its number, `$Latest` or `$Default`.
     pub(super) async fn image_of_version(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
-        let known = version.parse().ok().and_then(|number| self.facts.get(&self.region, template, number));
+        let known = version.parse().ok().and_then(|number| self.facts.outline(&self.region, template, number));
         if let Some(known) = known {
-            return Ok(known.image().map(str::to_owned));
+            return Ok(known.image.clone());
         }
         let found = read(&self.aws, &self.region, template, &[version.to_owned()]).await?;
         Ok(found.first().and_then(|version| version.image().map(str::to_owned)))

@@ -107,6 +107,7 @@ class Control:
             kind=str(required(body, "kind")), service=str(body.get("service") or "*"),
             action=str(body.get("action") or "*"), about=body.get("about"), times=times, after=int(body.get("after", 0)),
             status=int(body["status"]) if body.get("status") else None, message=body.get("message"),
+            share=float(body.get("share", 1)), region=str(body.get("region") or "*"),
         )
         self.app.faults.add(fault)
         return {"faults": self.app.faults.list()}

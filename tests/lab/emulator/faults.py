@@ -5,8 +5,9 @@ UnauthorizedOperation, InternalError); "Common Error Types" of the Auto Scaling 
 (Throttling / ThrottlingException, ExpiredToken / ExpiredTokenException, AccessDenied / AccessDeniedException).
 """
 
+import random
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.errors import Answer, answer
@@ -47,13 +48,18 @@ class Fault:
     """How many calls it answers; None for ever."""
     after: int = 0
     """How many matching calls pass before it starts."""
+    share: float = 1.0
+    """Which part of the matching calls it answers, spread by chance: the same at every run."""
+    region: str = "*"
     status: int | None = None
     message: str | None = None
     hits: int = 0
+    dice: random.Random = field(default_factory=lambda: random.Random(1), repr=False)
 
     def matches(self, request: AwsRequest) -> bool:
         about = self.about is None or self.about in request.params.values()
-        return about and self.service in ("*", request.service) and self.action in ("*", request.action)
+        place = self.region in ("*", request.region)
+        return about and place and self.service in ("*", request.service) and self.action in ("*", request.action)
 
     def answer(self, request: AwsRequest) -> Answer:
         known = KINDS.get((self.kind, FAMILY[request.protocol]))
@@ -84,7 +90,7 @@ class Faults:
 
     def list(self) -> list[dict[str, Any]]:
         with self._lock:
-            return [asdict(fault) for fault in self._faults]
+            return [{k: v for k, v in vars(fault).items() if k != "dice"} for fault in self._faults]
 
     def take(self, request: AwsRequest) -> Fault | None:
         """The fault that answers this call, if any; counts it."""
@@ -94,6 +100,8 @@ class Faults:
                     continue
                 if fault.after > 0:
                     fault.after -= 1
+                    continue
+                if fault.share < 1.0 and fault.dice.random() >= fault.share:
                     continue
                 if fault.times is not None:
                     fault.times -= 1

@@ -168,7 +168,7 @@ def cmd_fault(lab: Lab, o: argparse.Namespace) -> None:
     if o.clear or not o.kind:
         show(lab.ask("DELETE" if o.clear else "GET", "faults"))
         return
-    names = ("kind", "service", "action", "about", "times", "forever", "after", "status", "message")
+    names = ("kind", "service", "action", "about", "region", "times", "forever", "after", "share", "status", "message")
     show(lab.ask("POST", "fault", fields(o, *names)))
 
 
@@ -336,8 +336,9 @@ def _steer_commands(add: Any) -> None:
     parameter.add_argument("--region")
     fault = add("fault", cmd_fault, "make AWS calls fail; without a kind, list the faults")
     fault.add_argument("kind", nargs="?", help="throttle, expired, denied, error, hang, drop, or an AWS error code")
-    for option in ("--service", "--action", "--about", "--message"):
+    for option in ("--service", "--action", "--about", "--region", "--message"):
         fault.add_argument(option)
+    fault.add_argument("--share", type=float, help="0.3: three of ten matching calls")
     for option in ("--times", "--after", "--status"):
         fault.add_argument(option, type=int)
     fault.add_argument("--forever", action="store_true")

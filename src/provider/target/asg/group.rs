@@ -3,6 +3,7 @@
 use super::mixed;
 use super::stand::{Spot, Stand, TEMPLATE};
 use crate::model::{Obstacle, Revision, SlotName};
+use crate::provider::aws::account_of;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleState, MixedInstancesPolicy};
 
 /// What the group launches from.
@@ -38,6 +39,8 @@ pub(super) struct Slot {
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) name: String,
+    /// Twelve digits, where AWS says them.
+    pub(super) account: Option<String>,
     pub(super) source: Source,
     /// In instances, whatever the unit of the group's capacity.
     pub(super) desired: u32,
@@ -63,6 +66,7 @@ impl Group {
         let instances = counting.iter().filter_map(|instance| instance.instance_id().map(str::to_owned)).collect();
         Self {
             name: group.auto_scaling_group_name().unwrap_or_default().to_owned(),
+            account: group.auto_scaling_group_arn().and_then(account_of).map(str::to_owned),
             source,
             desired: in_instances(desired, &counting),
             instances,

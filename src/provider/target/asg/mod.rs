@@ -7,9 +7,11 @@ mod mixed;
 mod refresh;
 mod stand;
 mod survey;
+mod versions;
 
 use super::asg_settings::AsgSettings;
-use super::template::{TemplateFacts, Templates};
+use super::template::Templates;
+use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
 use crate::model::{Deployment, Image, Observed, Outlook, Region, Revision, Step, TargetId};
 use crate::provider::aws::Aws;
@@ -43,7 +45,7 @@ pub(super) struct AsgTarget {
 
 impl AsgFleet {
     pub fn new(specs: Vec<AsgSpec>, aws: &Arc<Aws>) -> Self {
-        let facts = Arc::new(TemplateFacts::default());
+        let facts = Arc::new(TemplateFacts::kept(aws));
         let target = |spec: AsgSpec| {
             let (aws, facts, region) = (Arc::clone(aws), Arc::clone(&facts), spec.region.clone());
             AsgTarget { spec, aws: Arc::clone(&aws), templates: Templates { aws, region, facts } }

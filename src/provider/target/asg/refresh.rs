@@ -8,7 +8,7 @@ use super::group::{self, Group, Named, Slot};
 use super::mixed;
 use super::stand::{Stand, TEMPLATE};
 use crate::model::{Deployment, Motion, Region, Revision};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_autoscaling::types::{
     AlarmSpecification, DesiredConfiguration, InstanceRefresh, InstanceRefreshStatus, RefreshPreferences,
     ScaleInProtectedInstances, StandbyInstances,
@@ -19,7 +19,8 @@ use std::time::Duration;
 /// The newest refresh of a group; AWS tells those of the last six weeks (DescribeInstanceRefreshes).
 pub(super) async fn newest(aws: &Aws, region: &Region, group: &str) -> Result<Option<Deployment>, TargetError> {
     let call = aws.autoscaling(region).describe_instance_refreshes().auto_scaling_group_name(group).max_records(1);
-    let answer = call.send().await.map_err(|error| denied(aws, region, group, error))?;
+    let answer = aws.patiently(Service::AutoScaling, region, || call.clone().send()).await;
+    let answer = answer.map_err(|error| denied(aws, region, group, error))?;
     Ok(answer.instance_refreshes().first().map(deployment))
 }
 

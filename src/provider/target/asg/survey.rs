@@ -1,15 +1,18 @@
 //! Observing many groups in few calls: 100 groups, 200 template versions and 1,000 instances a call.
 
 use super::super::architecture::{self, Launches};
-use super::super::template::{self, TemplateFacts, Version, launched, slot_image};
+use super::super::template::{launched, slot_image};
+use super::super::template_facts::{TemplateFacts, VersionOutline};
 use super::super::{Depth, TargetError};
 use super::AsgSpec;
 use super::group::{Group, Named, Slot};
 use super::refresh;
+use super::versions::{self, Versions};
 use crate::model::{Accepts, AmiId, ImageRef, Observed, Region, SlotState, TargetId};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{Filter, Reservation};
+use futures_util::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,18 +22,15 @@ const GROUPS_A_CALL: usize = 100;
 const NAMES_A_FILTER: usize = 200;
 /// Up to this many instances are asked for by their ids: the cheapest question EC2 has.
 const IDS_A_CALL: usize = 100;
-/// Below this many templates, asking each by name is cheaper than listing all of the account.
-const FEW_TEMPLATES: usize = 20;
+/// How many calls wait for their turn side by side.
+pub(super) const SIDE_BY_SIDE: usize = 32;
 
 /// What one region said.
 struct Read {
     groups: BTreeMap<String, Group>,
-    /// Template and the name of a version as some group says it → that version.
-    versions: BTreeMap<(String, String), Arc<Version>>,
+    versions: Versions,
     /// Instance → image.
     images: BTreeMap<String, String>,
-    /// Template → its newest number, where it was read.
-    newest: BTreeMap<String, i64>,
 }
 
 /// Observes the groups of one region.
@@ -43,10 +43,12 @@ pub(super) async fn region(
 ) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
     let read = async {
         let groups = groups(aws, region, specs).await?;
+        if let Some(account) = groups.values().find_map(|group| group.account.as_deref()) {
+            facts.belong_to(account);
+        }
         let (versions, images) =
-            futures_util::future::join(versions(aws, facts, region, &groups), instances(aws, region, &groups)).await;
-        let (versions, newest) = versions?;
-        let read = Read { groups, versions, images: images?, newest };
+            futures_util::try_join!(versions::read(aws, facts, region, &groups), instances(aws, region, &groups))?;
+        let read = Read { groups, versions, images };
         if depth == Depth::Deploying {
             let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
             let launches: Vec<Launches<'_>> = slots.iter().map(|slot| read.launches(slot)).collect();
@@ -77,9 +79,9 @@ pub(super) async fn region(
 }
 
 impl Read {
-    fn version(&self, named: &Named) -> Option<&Arc<Version>> {
+    fn version(&self, named: &Named) -> Option<&Arc<VersionOutline>> {
         match named {
-            Named::Version { template, version } => self.versions.get(&(template.clone(), version.clone())),
+            Named::Version { template, version } => self.versions.get(template, version),
             Named::Image(_) => None,
         }
     }
@@ -89,9 +91,9 @@ impl Read {
         let version = self.version(&slot.named);
         let image = match &slot.named {
             Named::Image(image) => Some(image.as_str()),
-            Named::Version { .. } => version.and_then(|version| version.image()),
+            Named::Version { .. } => version.and_then(|version| version.image.as_deref()),
         };
-        let own = || version.and_then(|version| version.data.instance_type()).map(|kind| kind.as_str());
+        let own = || version.and_then(|version| version.instance_type.as_deref());
         let types = if slot.types.is_empty() {
             own().into_iter().collect()
         } else {
@@ -104,93 +106,25 @@ impl Read {
 async fn groups(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> Result<BTreeMap<String, Group>, AwsError> {
     let names: BTreeSet<&str> = specs.iter().map(|spec| spec.group.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let mut groups = BTreeMap::new();
-    for chunk in names.chunks(GROUPS_A_CALL) {
-        let call = aws.autoscaling(region).describe_auto_scaling_groups();
+    let read = async |chunk: &[&str]| {
+        let call = aws.autoscaling(region).describe_auto_scaling_groups().max_records(100);
         let call = call.set_auto_scaling_group_names(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
-        let mut pages = call.max_records(100).into_paginator().send();
-        while let Some(page) = pages.next().await {
+        let (mut found, mut next) = (Vec::new(), None);
+        loop {
+            let send = || call.clone().set_next_token(next.clone()).send();
+            let page = aws.patiently(Service::AutoScaling, region, send).await;
             let object = format!("{} in {}", chunk.join(", "), aws.place(region));
             let page = page.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &object, error))?;
-            groups.extend(page.auto_scaling_groups().iter().map(Group::new).map(|group| (group.name.clone(), group)));
+            found.extend(page.auto_scaling_groups().iter().map(Group::new));
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok::<Vec<Group>, AwsError>(found);
+            }
         }
-    }
-    Ok(groups)
-}
-
-/// Template and name of a version → that version, and template → newest number.
-type Versions = (BTreeMap<(String, String), Arc<Version>>, BTreeMap<String, i64>);
-
-async fn versions(
-    aws: &Aws,
-    facts: &TemplateFacts,
-    region: &Region,
-    groups: &BTreeMap<String, Group>,
-) -> Result<Versions, AwsError> {
-    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for slot in groups.values().flat_map(Group::slots) {
-        if let Named::Version { template, version } = slot.named {
-            wanted.entry(template).or_default().insert(version);
-        }
-    }
-    let mut read: BTreeMap<String, Vec<Version>> = BTreeMap::new();
-    if wanted.len() > FEW_TEMPLATES {
-        for version in every_template(aws, region).await? {
-            read.entry(version.template.clone()).or_default().push(version);
-        }
-    }
-    for (template, names) in &wanted {
-        let rows = read.entry(template.clone()).or_default();
-        let listed = !rows.is_empty();
-        // A numbered version never changes: what this process has read before is not asked again.
-        let known = |name: &str| name.parse().is_ok_and(|number| facts.get(region, template, number).is_some());
-        let missing = names.iter().filter(|name| find(rows, name).is_none() && !known(name));
-        let mut ask: Vec<String> = missing.cloned().collect();
-        if !listed && !ask.is_empty() {
-            ask.extend(["$Latest".to_owned(), "$Default".to_owned()].into_iter().filter(|name| !names.contains(name)));
-        }
-        if !ask.is_empty() {
-            let answer = template::read(aws, region, template, &ask).await?;
-            rows.extend(answer);
-        }
-    }
-    let newest =
-        read.iter().filter_map(|(template, rows)| Some((template.clone(), rows.iter().map(|row| row.number).max()?)));
-    let newest: BTreeMap<String, i64> = newest.collect();
-    let mut versions = BTreeMap::new();
-    for (template, name) in wanted.into_iter().flat_map(|(id, names)| names.into_iter().map(move |n| (id.clone(), n))) {
-        let row = read.get(&template).and_then(|rows| find(rows, &name)).cloned();
-        let kept = || facts.get(region, &template, name.parse().ok()?);
-        let known = row.map(|row| facts.keep(region, row)).or_else(kept);
-        versions.extend(known.map(|version| ((template, name), version)));
-    }
-    Ok((versions, newest))
-}
-
-/// The row that a version's name means.
-fn find<'a>(rows: &'a [Version], name: &str) -> Option<&'a Version> {
-    match name {
-        "$Latest" => rows.iter().max_by_key(|row| row.number),
-        "$Default" => rows.iter().find(|row| row.is_default),
-        number => rows.iter().find(|row| Some(row.number) == number.parse().ok()),
-    }
-}
-
-/// The newest and default version of every template of the region: 200 rows a call (DescribeLaunchTemplateVersions
-/// without a template takes only `$Latest` and `$Default`).
-async fn every_template(aws: &Aws, region: &Region) -> Result<Vec<Version>, AwsError> {
-    let call =
-        aws.ec2(region).describe_launch_template_versions().versions("$Latest").versions("$Default").max_results(200);
-    let mut pages = call.into_paginator().send();
-    let mut versions = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| {
-            let object = format!("all launch templates in {}", aws.place(region));
-            classify("ec2:DescribeLaunchTemplateVersions", &object, error)
-        })?;
-        versions.extend(page.launch_template_versions().iter().filter_map(Version::new));
-    }
-    Ok(versions)
+    };
+    let reads: Vec<_> = names.chunks(GROUPS_A_CALL).map(read).collect();
+    let found: Vec<Vec<Group>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(found.into_iter().flatten().map(|group| (group.name.clone(), group)).collect())
 }
 
 /// Instance → the image it was launched with: what really runs, whatever template or refresh say.
@@ -205,7 +139,7 @@ async fn instances(
     }
     if ids.len() <= IDS_A_CALL {
         let call = aws.ec2(region).describe_instances().set_instance_ids(Some(ids));
-        match call.send().await {
+        match aws.patiently(Service::Ec2, region, || call.clone().send()).await {
             Ok(answer) => return Ok(images_of(answer.reservations()).collect()),
             // An instance that has just been launched may not be known to EC2 yet: the group's tag finds the others.
             Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => {}
@@ -216,17 +150,27 @@ async fn instances(
     }
     let names: Vec<String> =
         groups.values().filter(|group| !group.instances.is_empty()).map(|group| group.name.clone()).collect();
-    let mut images = BTreeMap::new();
-    for chunk in names.chunks(NAMES_A_FILTER) {
-        let filter = Filter::builder().name("tag:aws:autoscaling:groupName").set_values(Some(chunk.to_vec())).build();
-        let mut pages = aws.ec2(region).describe_instances().filters(filter).max_results(1000).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let object = format!("instances of {} groups in {}", chunk.len(), aws.place(region));
-            let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
-            images.extend(images_of(page.reservations()));
+    let reads: Vec<_> = names.chunks(NAMES_A_FILTER).map(|chunk| instances_of(aws, region, chunk)).collect();
+    let found: Vec<Vec<_>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The instances of these groups, by the tag that Auto Scaling gives them: 1,000 a call.
+async fn instances_of(aws: &Aws, region: &Region, names: &[String]) -> Result<Vec<(String, String)>, AwsError> {
+    let filter = Filter::builder().name("tag:aws:autoscaling:groupName").set_values(Some(names.to_vec())).build();
+    let call = aws.ec2(region).describe_instances().filters(filter).max_results(1000);
+    let (mut images, mut next) = (Vec::new(), None);
+    loop {
+        let send = || call.clone().set_next_token(next.clone()).send();
+        let page = aws.patiently(Service::Ec2, region, send).await;
+        let object = format!("instances of {} groups in {}", names.len(), aws.place(region));
+        let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
+        images.extend(images_of(page.reservations()));
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(images);
         }
     }
-    Ok(images)
 }
 
 fn images_of(reservations: &[Reservation]) -> impl Iterator<Item = (String, String)> + '_ {
@@ -235,9 +179,7 @@ fn images_of(reservations: &[Reservation]) -> impl Iterator<Item = (String, Stri
 }
 
 fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) -> Result<Observed, TargetError> {
-    let number = |template: &str, name: &str| {
-        read.versions.get(&(template.to_owned(), name.to_owned())).map(|version| version.number)
-    };
+    let number = |template: &str, name: &str| read.versions.get(template, name).map(|version| version.number);
     let stands = group.stand(number).and_then(|stand| stand.revision());
     let mut observed = Observed {
         revision: stands.or_else(|| group.without_versions()).ok_or_else(|| unreadable(region, group))?,
@@ -276,8 +218,8 @@ fn unreadable(region: &Region, group: &Group) -> TargetError {
     }
 }
 
-fn newer(read: &Read, version: &Version) -> Option<String> {
-    let newest = read.newest.get(&version.template).filter(|newest| **newest > version.number)?;
+fn newer(read: &Read, version: &VersionOutline) -> Option<String> {
+    let newest = read.versions.newest(&version.template).filter(|newest| *newest > version.number)?;
     let (template, number) = (&version.template, version.number);
     Some(format!("{template} has version {newest}, newer than {number}, which the group runs"))
 }

@@ -53,14 +53,17 @@ impl Definition {
         self.fields.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten()
     }
 
-    pub(super) fn container_names(&self) -> Vec<&str> {
-        self.containers().filter_map(|container| container.get("name")?.as_str()).collect()
+    /// Each container's name with its image, as they stand there.
+    pub(super) fn container_images(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.containers().filter_map(|container| {
+            let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+            Some((container.get("name")?.as_str()?, image))
+        })
     }
 
     /// The image of one container, as it stands there.
     pub(super) fn image(&self, container: &SlotName) -> Option<&str> {
-        let is_it = |each: &&Value| each.get("name").and_then(Value::as_str) == Some(container.as_str());
-        self.containers().find(is_it)?.get("image")?.as_str()
+        self.container_images().find(|(name, _)| *name == container.as_str()).map(|(_, image)| image)
     }
 
     /// It pins this container to this very address.
@@ -105,7 +108,7 @@ impl Definition {
 
     /// What would be registered is what this revision is: no second one is needed.
     pub(super) fn is_like(&self, request: &Value) -> bool {
-        let Some(any) = self.container_names().first().and_then(|name| name.parse().ok()) else { return false };
+        let Some(any) = self.container_images().next().and_then(|(name, _)| name.parse().ok()) else { return false };
         let image = self.image(&any).unwrap_or_default();
         self.registration(&any, image) == *request
     }

@@ -2,7 +2,7 @@
 
 use super::super::{Deployed, Order};
 use super::definition::Definition;
-use super::revisions::short;
+use super::revisions::{self, short};
 use super::rollout::{definition_of, described, newest_brief};
 use super::service::{Service, time};
 use super::{EcsTarget, TargetError, survey};
@@ -179,7 +179,8 @@ impl EcsTarget {
         let mut outlook = Outlook::default();
         let container = &self.spec.settings.container;
         let Some(change) = step.slots.get(container) else { return Ok(outlook) };
-        let definition = self.definition(step.expect.as_str()).await?;
+        let arn = step.expect.as_str();
+        let definition = revisions::outline(&self.aws, &self.facts, &self.spec.region, arn, None).await?;
         let Some(architecture) = definition.architecture() else { return Ok(outlook) };
         let artifact = image.artifacts.iter().find(|artifact| artifact.address() == change.to);
         if let Some(Artifact::Oci(oci)) = artifact
@@ -189,7 +190,7 @@ impl EcsTarget {
             let has: Vec<&str> = oci.platforms.keys().map(String::as_str).collect();
             let what = format!(
                 "{} starts its tasks on linux/{architecture}, and {} has only {}",
-                short(&definition.arn),
+                short(arn),
                 image.key,
                 has.join(", ")
             );

@@ -2,6 +2,7 @@
 
 mod definition;
 mod deploy;
+mod outline;
 mod revisions;
 mod rollout;
 mod service;

@@ -1,10 +1,13 @@
 //! Revisions of task definitions: read once and kept, found again by what they say, registered where there is none.
 
 use super::definition::Definition;
+use super::outline::Outline;
 use super::wire::{Answer, Request};
 use super::{EcsTarget, TargetError};
 use crate::model::{ImageRef, Region, Revision};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Place, Service, account_of, classify};
+use crate::provider::clock::{Clock, SystemClock};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +19,7 @@ const LOOKED_THROUGH: i32 = 10;
 #[derive(Default)]
 pub(super) struct Facts {
     definitions: Mutex<BTreeMap<(Region, String), Arc<Definition>>>,
+    outlines: Mutex<BTreeMap<(Region, String), Arc<Outline>>>,
     service_revisions: Mutex<BTreeMap<String, String>>,
 }
 
@@ -30,6 +34,17 @@ impl Facts {
         let mut kept = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(key, Arc::clone(&definition));
         definition
+    }
+
+    fn outline(&self, region: &Region, arn: &str) -> Option<Arc<Outline>> {
+        let key = (region.clone(), arn.to_owned());
+        self.outlines.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    fn keep_outline(&self, region: &Region, arn: &str, outline: Outline) -> Arc<Outline> {
+        let (key, outline) = ((region.clone(), arn.to_owned()), Arc::new(outline));
+        self.outlines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&outline));
+        outline
     }
 
     /// Service revision → task definition, both by ARN.
@@ -50,14 +65,45 @@ pub(super) async fn read(
     region: &Region,
     name: &str,
 ) -> Result<Arc<Definition>, TargetError> {
-    let answer = Answer::default();
+    let (answer, asked) = (Answer::default(), SystemClock.now());
     let call = aws.ecs(region).describe_task_definition().task_definition(name);
     let call = call.include(aws_sdk_ecs::types::TaskDefinitionField::Tags);
-    let sent = call.customize().interceptor(answer.clone()).send().await;
+    let send = || call.clone().customize().interceptor(answer.clone()).send();
+    let sent = aws.patiently(Service::Ecs, region, send).await;
     let object = object(name, &aws.place(region));
     sent.map_err(|error| missing(classify("ecs:DescribeTaskDefinition", &object, error), &object))?;
     let definition = answer.take().and_then(Definition::new).ok_or_else(|| unreadable(name, &object))?;
+    let outline = Outline::new(&definition, asked);
+    if let Some(place) = place(region, &definition.arn) {
+        aws.remember(&place, &definition.arn, &outline);
+    }
+    facts.keep_outline(region, &definition.arn, outline);
     Ok(facts.keep(region, definition))
+}
+
+/// Whose a task definition is. `None`: what its ARN says of that is not understood, so it is kept for no later run.
+fn place<'a>(region: &'a Region, arn: &'a str) -> Option<Place<'a>> {
+    Some(Place { service: Service::Ecs, account: account_of(arn)?, region })
+}
+
+/// What observing needs of a task definition, by ARN: asked of AWS once ever. `created`: a service that uses it was.
+pub(super) async fn outline(
+    aws: &Aws,
+    facts: &Facts,
+    region: &Region,
+    arn: &str,
+    created: Option<Timestamp>,
+) -> Result<Arc<Outline>, TargetError> {
+    let kept = || {
+        let kept = aws.recall(&place(region, arn)?, arn)?;
+        Some(facts.keep_outline(region, arn, kept))
+    };
+    let known = facts.outline(region, arn).or_else(kept).filter(|known| known.is_since(created));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let definition = read(aws, facts, region, arn).await?;
+    Ok(facts.outline(region, arn).unwrap_or_else(|| Arc::new(Outline::new(&definition, SystemClock.now()))))
 }
 
 /// ECS has no error code of its own for a task definition that is not there (API reference: ClientException).

@@ -4,7 +4,7 @@ use super::revisions::Facts;
 use super::service::{Service, count, percent, time};
 use super::{EcsSpec, EcsTarget, TargetError, survey, tasks};
 use crate::model::{Deployment, Motion, Revision};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{self, Aws, AwsError, classify};
 use aws_sdk_ecs::types::{
     ServiceDeployment, ServiceDeploymentBrief, ServiceDeploymentRollbackMonitorsStatus as Monitor,
     ServiceDeploymentStatus as Status, StopServiceDeploymentStopType,
@@ -37,7 +37,8 @@ pub(super) async fn newest_brief(
     service: &Service,
 ) -> Result<Option<ServiceDeploymentBrief>, TargetError> {
     let call = aws.ecs(&spec.region).list_service_deployments();
-    let answer = call.cluster(&spec.settings.cluster).service(&service.arn).send().await;
+    let call = call.cluster(&spec.settings.cluster).service(&service.arn);
+    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
     match answer {
         // The order is documented nowhere.
         Ok(answer) => {
@@ -58,7 +59,7 @@ fn has_none(error: &AwsError) -> bool {
 
 pub(super) async fn described(aws: &Aws, spec: &EcsSpec, arn: &str) -> Result<Option<ServiceDeployment>, TargetError> {
     let call = aws.ecs(&spec.region).describe_service_deployments().service_deployment_arns(arn);
-    let answer = call.send().await;
+    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
     let answer = answer.map_err(|error| classify("ecs:DescribeServiceDeployments", &spec.object(aws), error))?;
     Ok(answer.service_deployments().first().cloned())
 }
@@ -74,7 +75,7 @@ pub(super) async fn definition_of(
         return Ok(known.parse().ok());
     }
     let call = aws.ecs(&spec.region).describe_service_revisions().service_revision_arns(revision);
-    let answer = call.send().await;
+    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
     let answer = answer.map_err(|error| classify("ecs:DescribeServiceRevisions", &spec.object(aws), error))?;
     let Some(definition) = answer.service_revisions().first().and_then(|found| found.task_definition()) else {
         return Ok(None);

@@ -19,6 +19,7 @@ pub(super) struct Service {
     pub(super) desired: u32,
     pub(super) running: u32,
     pub(super) pending: u32,
+    pub(super) created: Option<Timestamp>,
     controller: DeploymentControllerType,
     is_daemon: bool,
     /// Whether ECS itself finds out that a deployment fails, and goes back.
@@ -58,6 +59,7 @@ impl Service {
             desired: count(service.desired_count()),
             running: count(service.running_count()),
             pending: count(service.pending_count()),
+            created: time(service.created_at()),
             controller: controller.unwrap_or(DeploymentControllerType::Ecs),
             is_daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             watch: watch(service),

@@ -2,23 +2,24 @@
 
 use super::super::reference::Reference;
 use super::super::{Depth, TargetError};
-use super::definition::Definition;
+use super::outline::Outline;
 use super::revisions::{self, Facts, short};
 use super::service::Service;
 use super::{EcsSpec, rollout, tasks};
 use crate::model::{Accepts, ImageRef, Observed, Obstacle, SlotImage, SlotState, TargetId};
-use crate::provider::aws::{Aws, AwsError, classify};
-use futures_util::StreamExt;
+use crate::provider::aws::{self, Aws, AwsError, classify};
+use futures_util::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// DescribeServices takes this many names.
 const SERVICES_A_CALL: usize = 10;
-/// How many task definitions are read side by side: ECS has no call for many.
-const SIDE_BY_SIDE: usize = 8;
+/// How many calls wait for their turn side by side.
+pub(super) const SIDE_BY_SIDE: usize = 32;
 
 /// Task definition by ARN, as far as it could be read.
-type Definitions = BTreeMap<String, Result<Arc<Definition>, TargetError>>;
+type Definitions = BTreeMap<String, Result<Arc<Outline>, TargetError>>;
 
 /// Observes the services of one cluster. All specs are of the same cluster and region.
 pub(super) async fn cluster(
@@ -70,19 +71,20 @@ fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
 
 /// Name → service. One that is deleted stays visible as INACTIVE for a while, and is not there.
 async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Result<BTreeMap<String, Service>, AwsError> {
+    let Some(EcsSpec { region, settings, .. }) = specs.first() else { return Ok(BTreeMap::new()) };
     let names: BTreeSet<&str> = specs.iter().map(|spec| spec.settings.service.as_str()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    let mut services = BTreeMap::new();
-    for (chunk, spec) in names.chunks(SERVICES_A_CALL).zip(specs.iter().cycle()) {
-        let call = aws.ecs(&spec.region).describe_services().cluster(&spec.settings.cluster);
-        let call = call.set_services(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
-        let object =
-            format!("{} of cluster {} in {}", chunk.join(", "), spec.settings.cluster, aws.place(&spec.region));
-        let answer = call.send().await.map_err(|error| classify("ecs:DescribeServices", &object, error))?;
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let read = async |chunk: &[String]| {
+        let call = aws.ecs(region).describe_services().cluster(&settings.cluster).set_services(Some(chunk.to_vec()));
+        let answer = aws.patiently(aws::Service::Ecs, region, || call.clone().send()).await;
+        let object = format!("{} of cluster {} in {}", chunk.join(", "), settings.cluster, aws.place(region));
+        let answer = answer.map_err(|error| classify("ecs:DescribeServices", &object, error))?;
         let found = answer.services().iter().map(Service::new).filter(|service| service.status != "INACTIVE");
-        services.extend(found.map(|service| (service.name.clone(), service)));
-    }
-    Ok(services)
+        Ok::<Vec<Service>, AwsError>(found.collect())
+    };
+    let reads: Vec<_> = names.chunks(SERVICES_A_CALL).map(read).collect();
+    let found: Vec<Vec<Service>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(found.into_iter().flatten().map(|service| (service.name.clone(), service)).collect())
 }
 
 /// The service of one target, as it is now.
@@ -91,7 +93,8 @@ pub(super) async fn one(aws: &Aws, spec: &EcsSpec) -> Result<Service, TargetErro
     found.into_values().next().ok_or_else(|| spec.gone(aws))
 }
 
-/// A revision never changes: what this process has read before is not asked again.
+/// A revision never changes: what was read before, in this run or an earlier one, is not asked again. ECS has no call for
+/// many of them.
 async fn definitions(
     aws: &Aws,
     facts: &Facts,
@@ -99,15 +102,19 @@ async fn definitions(
     services: &BTreeMap<String, Service>,
 ) -> Definitions {
     let Some(EcsSpec { region, .. }) = specs.first() else { return Definitions::new() };
-    let wanted: BTreeSet<&String> = services.values().filter_map(|service| service.definition.as_ref()).collect();
+    // Task definition → when the youngest service that uses it was created.
+    let mut wanted: BTreeMap<&String, Option<Timestamp>> = BTreeMap::new();
+    for service in services.values() {
+        if let Some(arn) = &service.definition {
+            let created = wanted.entry(arn).or_default();
+            *created = (*created).max(service.created);
+        }
+    }
     let reads: Vec<_> = wanted
         .into_iter()
-        .map(async |arn| match facts.get(region, arn) {
-            Some(known) => (arn.clone(), Ok(known)),
-            None => (arn.clone(), revisions::read(aws, facts, region, arn).await),
-        })
+        .map(async |(arn, created)| (arn.clone(), revisions::outline(aws, facts, region, arn, created).await))
         .collect();
-    futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await
+    futures_util::stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect().await
 }
 
 fn observed(

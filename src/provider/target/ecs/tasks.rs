@@ -3,9 +3,11 @@
 use super::super::reference::Reference;
 use super::EcsSpec;
 use super::service::{Service, time};
+use super::survey::SIDE_BY_SIDE;
 use crate::model::{ImageRef, Region, SlotName};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{self, Aws, AwsError, classify};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task, TaskStopCode};
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -54,26 +56,33 @@ async fn list(
     status: &DesiredStatus,
 ) -> Result<Vec<String>, AwsError> {
     let call = aws.ecs(region).list_tasks().cluster(cluster).set_service_name(service.map(str::to_owned));
-    let mut pages = call.desired_status(status.clone()).max_results(100).into_paginator().send();
-    let mut arns = Vec::new();
-    while let Some(page) = pages.next().await {
+    let call = call.desired_status(status.clone()).max_results(100);
+    let (mut arns, mut next) = (Vec::new(), None);
+    loop {
+        let send = || call.clone().set_next_token(next.clone()).send();
+        let page = aws.patiently(aws::Service::Ecs, region, send).await;
         let object = format!("{} of cluster {cluster} in {}", service.unwrap_or("all services"), aws.place(region));
         let page = page.map_err(|error| classify("ecs:ListTasks", &object, error))?;
         arns.extend(page.task_arns().iter().cloned());
+        next = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        if next.is_none() {
+            return Ok(arns);
+        }
     }
-    Ok(arns)
 }
 
 /// Tasks that ended between the two calls are left out: they do not run.
 async fn describe(aws: &Aws, region: &Region, cluster: &str, arns: &[String]) -> Result<Vec<Task>, AwsError> {
-    let mut tasks = Vec::new();
-    for chunk in arns.chunks(TASKS_A_CALL) {
+    let read = async |chunk: &[String]| {
         let call = aws.ecs(region).describe_tasks().cluster(cluster).set_tasks(Some(chunk.to_vec()));
+        let answer = aws.patiently(aws::Service::Ecs, region, || call.clone().send()).await;
         let object = format!("{} tasks of cluster {cluster} in {}", chunk.len(), aws.place(region));
-        let answer = call.send().await.map_err(|error| classify("ecs:DescribeTasks", &object, error))?;
-        tasks.extend(answer.tasks().iter().cloned());
-    }
-    Ok(tasks)
+        let answer = answer.map_err(|error| classify("ecs:DescribeTasks", &object, error))?;
+        Ok::<Vec<Task>, AwsError>(answer.tasks.unwrap_or_default())
+    };
+    let reads: Vec<_> = arns.chunks(TASKS_A_CALL).map(read).collect();
+    let tasks: Vec<Vec<Task>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(tasks.into_iter().flatten().collect())
 }
 
 /// What one container of these tasks runs: image → number of tasks. Tasks that are still on their way are not counted.

@@ -1,0 +1,194 @@
+//! The launch-template versions that groups name: each number read once ever, and what moves read in few calls.
+
+use super::super::template::{self, Version};
+use super::super::template_facts::{Heads, TemplateFacts, VersionOutline};
+use super::group::{Group, Named};
+use super::survey::SIDE_BY_SIDE;
+use crate::model::Region;
+use crate::provider::aws::{Aws, AwsError, Service, classify};
+use futures_util::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Up to this many templates are asked for one by one; for more, all of the account are listed together.
+const FEW_TEMPLATES: usize = 20;
+/// DescribeLaunchTemplates answers with as many templates.
+const TEMPLATES_A_CALL: usize = 200;
+
+/// What the groups of one region launch from.
+pub(super) struct Versions {
+    /// Template and the name of a version as some group says it → that version.
+    named: BTreeMap<(String, String), Arc<VersionOutline>>,
+    /// Template → its newest number, where it was read.
+    newest: BTreeMap<String, i64>,
+}
+
+impl Versions {
+    pub(super) fn get(&self, template: &str, name: &str) -> Option<&Arc<VersionOutline>> {
+        self.named.get(&(template.to_owned(), name.to_owned()))
+    }
+
+    pub(super) fn newest(&self, template: &str) -> Option<i64> {
+        self.newest.get(template).copied()
+    }
+}
+
+/// Template → the names of its versions, as the groups say them.
+type Wanted = BTreeMap<String, BTreeSet<String>>;
+
+/// The templates of one region while they are read.
+struct Reading<'a> {
+    aws: &'a Aws,
+    facts: &'a TemplateFacts,
+    region: &'a Region,
+    wanted: Wanted,
+    heads: BTreeMap<String, Heads>,
+}
+
+/// What these groups launch from. A template or a version that is not there is not in the answer.
+pub(super) async fn read(
+    aws: &Aws,
+    facts: &TemplateFacts,
+    region: &Region,
+    groups: &BTreeMap<String, Group>,
+) -> Result<Versions, AwsError> {
+    let mut wanted = Wanted::new();
+    for slot in groups.values().flat_map(Group::slots) {
+        if let Named::Version { template, version } = slot.named {
+            wanted.entry(template).or_default().insert(version);
+        }
+    }
+    let mut reading = Reading { aws, facts, region, wanted, heads: BTreeMap::new() };
+    let floating = reading.templates(|_, names| names.iter().any(|name| name.starts_with('$')));
+    if floating.len() > FEW_TEMPLATES {
+        reading.describe(&floating).await?;
+    }
+    if reading.unread().len() > FEW_TEMPLATES {
+        reading.list().await?;
+    }
+    reading.one_by_one().await?;
+    // Of pinned groups it only says whether there is anything newer: what this process has read will do.
+    for template in reading.templates(|template, _| !floating.contains(template)) {
+        if let Some(known) = facts.heads(region, &template) {
+            reading.heads.entry(template).or_insert(known);
+        }
+    }
+    let headless = reading.templates(|template, _| !reading.heads.contains_key(template));
+    reading.describe(&headless).await?;
+    Ok(reading.versions())
+}
+
+impl Reading<'_> {
+    fn templates(&self, which: impl Fn(&String, &BTreeSet<String>) -> bool) -> BTreeSet<String> {
+        self.wanted.iter().filter(|(template, names)| which(template, names)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn version(&self, template: &str, name: &str) -> Option<Arc<VersionOutline>> {
+        let heads = self.heads.get(template).copied().unwrap_or_default();
+        self.facts.outline(self.region, template, heads.number(name)?)
+    }
+
+    /// Template → the names of versions that nothing is known of yet.
+    fn unread(&self) -> Wanted {
+        let of = |(template, names): (&String, &BTreeSet<String>)| {
+            let unknown = names.iter().filter(|name| self.version(template, name).is_none());
+            (template.clone(), unknown.cloned().collect::<BTreeSet<String>>())
+        };
+        self.wanted.iter().map(of).filter(|(_, names)| !names.is_empty()).collect()
+    }
+
+    /// The numbers that the moving names of these templates mean now (DescribeLaunchTemplates). Without the right to ask,
+    /// or where one of them is gone, nothing is learned here: what needs it asks each template by itself.
+    async fn describe(&mut self, templates: &BTreeSet<String>) -> Result<(), AwsError> {
+        let ids: Vec<String> = templates.iter().cloned().collect();
+        let read = async |chunk: &[String]| {
+            let call =
+                self.aws.ec2(self.region).describe_launch_templates().set_launch_template_ids(Some(chunk.to_vec()));
+            let answer = self.aws.patiently(Service::Ec2, self.region, || call.clone().send()).await;
+            let object = format!("{} launch templates in {}", chunk.len(), self.aws.place(self.region));
+            match answer.map_err(|error| classify("ec2:DescribeLaunchTemplates", &object, error)) {
+                Ok(answer) => Ok(answer.launch_templates.unwrap_or_default()),
+                Err(AwsError::Denied { .. } | AwsError::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        };
+        let reads: Vec<_> = ids.chunks(TEMPLATES_A_CALL).map(read).collect();
+        let found: Vec<Vec<_>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+        for template in found.into_iter().flatten() {
+            let heads = Heads { latest: template.latest_version_number, default: template.default_version_number };
+            self.keep_heads(template.launch_template_id.as_deref().unwrap_or_default(), heads);
+        }
+        Ok(())
+    }
+
+    fn keep_heads(&mut self, template: &str, heads: Heads) {
+        self.facts.keep_heads(self.region, template, heads);
+        self.heads.insert(template.to_owned(), heads);
+    }
+
+    /// What `$Latest` and `$Default` rows of a template say, and the others among them.
+    fn keep_rows(&mut self, rows: Vec<Version>) {
+        let mut by_template: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+        for row in rows {
+            by_template.entry(row.template.clone()).or_default().push(row);
+        }
+        for (template, rows) in by_template {
+            if self.wanted.contains_key(&template) && !self.heads.contains_key(&template) {
+                let latest = rows.iter().map(|row| row.number).max();
+                let default = rows.iter().find(|row| row.is_default).map(|row| row.number);
+                self.keep_heads(&template, Heads { latest, default });
+            }
+            for row in rows {
+                self.facts.keep(self.region, row);
+            }
+        }
+    }
+
+    /// The newest and default version of every template of the region: 200 rows a call (DescribeLaunchTemplateVersions
+    /// without a template takes only `$Latest` and `$Default`).
+    async fn list(&mut self) -> Result<(), AwsError> {
+        let call = self.aws.ec2(self.region).describe_launch_template_versions();
+        let call = call.versions("$Latest").versions("$Default").max_results(200);
+        let mut next = None;
+        loop {
+            let send = || call.clone().set_next_token(next.clone()).send();
+            let page = self.aws.patiently(Service::Ec2, self.region, send).await;
+            let object = format!("all launch templates in {}", self.aws.place(self.region));
+            let page = page.map_err(|error| classify("ec2:DescribeLaunchTemplateVersions", &object, error))?;
+            self.keep_rows(page.launch_template_versions().iter().filter_map(Version::new).collect());
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is still not known, one call for each template.
+    async fn one_by_one(&mut self) -> Result<(), AwsError> {
+        let ask = async |(template, mut names): (String, BTreeSet<String>)| {
+            if !self.heads.contains_key(&template) {
+                names.extend(["$Latest".to_owned(), "$Default".to_owned()]);
+            }
+            let names: Vec<String> = names.into_iter().collect();
+            match template::read(self.aws, self.region, &template, &names).await {
+                // A template that is gone leaves its own groups unknown, and no others.
+                Err(AwsError::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) if error.code().is_some_and(|code| code.starts_with("InvalidLaunchTemplate")) => {
+                    Ok(Vec::new())
+                }
+                rows => rows,
+            }
+        };
+        let reads: Vec<_> = self.unread().into_iter().map(ask).collect();
+        let found: Vec<Vec<Version>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+        self.keep_rows(found.into_iter().flatten().collect());
+        Ok(())
+    }
+
+    fn versions(&self) -> Versions {
+        let pairs = self.wanted.iter().flat_map(|(id, names)| names.iter().map(move |name| (id, name)));
+        let named = pairs.filter_map(|(id, name)| Some(((id.clone(), name.clone()), self.version(id, name)?)));
+        let newest = self.heads.iter().filter_map(|(template, heads)| Some((template.clone(), heads.latest?)));
+        Versions { named: named.collect(), newest: newest.collect() }
+    }
+}

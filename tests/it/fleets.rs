@@ -1,0 +1,203 @@
+//! Fleets: hundreds of targets are observed in few calls, what never changes is asked once ever, and throttling is met
+//! with fewer calls and not with more.
+
+use crate::support::desk::Desk;
+use crate::support::lab::{Lab, lab};
+use aws_config::retry::RetryConfig;
+use imgctl::model::TargetId;
+use imgctl::provider::aws::Aws;
+use imgctl::provider::target::asg::{AsgFleet, AsgSpec};
+use imgctl::provider::target::asg_settings::AsgSettings;
+use imgctl::provider::target::ecs::{EcsFleet, EcsSpec};
+use imgctl::provider::target::ecs_settings::EcsSettings;
+use imgctl::provider::target::{Depth, Fleet};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+const IMAGE: &str = "r.test/fleet@sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
+/// Action → how often it was called in a region since then.
+fn calls(lab: &Lab, region: &str, since: &Value) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for call in lab.get(&format!("calls?since={since}"))["calls"].as_array().unwrap() {
+        if call["region"] == region {
+            *counted.entry(call["action"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    counted
+}
+
+fn now(lab: &Lab) -> Value {
+    lab.get("calls?since=0")["next"].clone()
+}
+
+/// A config with so many groups and services in a region of their own, all of one channel.
+fn desk(name: &str, region: &str, count: usize) -> Desk {
+    let ami = lab().ami(name, &json!({"region": region}));
+    lab().post("groups", &json!({"count": count, "prefix": name, "ami": ami, "size": 1, "region": region}));
+    let services = json!({"count": count, "prefix": name, "image": IMAGE, "size": 1, "region": region});
+    let services = lab().post("services", &services);
+    let target = |name: &Value| {
+        let name = name.as_str().unwrap();
+        let asg = format!("id = \"g-{name}\"\nkind = \"asg\"\nname = \"{name}\"\nregion = \"{region}\"\n");
+        let ecs = format!("id = \"s-{name}\"\nkind = \"ecs\"\ncluster = \"main\"\nservice = \"{name}\"\n");
+        let head = "\n[[channels.fleet.prod.targets]]\n";
+        format!("{head}{asg}{head}{ecs}container = \"app\"\nregion = \"{region}\"\n")
+    };
+    let targets: String = services["names"].as_array().unwrap().iter().map(target).collect();
+    Desk::new("fleet/prod", &[], &targets)
+}
+
+/// What `status` says and asks.
+fn status(desk: &Desk, region: &str) -> (String, BTreeMap<String, usize>) {
+    let since = now(desk.lab);
+    let said = desk.done(&["status", "--json"]);
+    (said, calls(desk.lab, region, &since))
+}
+
+#[test]
+fn what_never_changes_is_asked_once_ever_and_the_answer_is_the_same() {
+    const REGION: &str = "eu-north-1";
+    let desk = desk("once", REGION, 30);
+    let (cold, asked) = status(&desk, REGION);
+    assert_eq!(asked["DescribeTaskDefinition"], 30);
+    assert_eq!(asked["DescribeLaunchTemplateVersions"], 1, "30 templates in one listing");
+    let (warm, asked) = status(&desk, REGION);
+    assert_eq!(warm, cold);
+    let listings = [
+        ("DescribeAutoScalingGroups", 1),
+        ("DescribeInstances", 1),
+        ("DescribeLaunchTemplates", 1),
+        ("DescribeServices", 3),
+        ("DescribeTasks", 1),
+        ("ListTasks", 1),
+    ];
+    assert_eq!(asked, listings.map(|(action, count)| (action.to_owned(), count)).into());
+    let file = desk.path("data/imgctl/facts");
+    let mut damaged = fs::read(&file).unwrap();
+    damaged.iter_mut().skip(20).step_by(150).for_each(|byte| *byte ^= 1);
+    fs::write(&file, damaged).unwrap();
+    let (mended, asked) = status(&desk, REGION);
+    assert_eq!(mended, cold, "what is damaged is not believed");
+    assert_eq!(asked["DescribeTaskDefinition"], 30);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(status(&desk, REGION).0, cold, "and may be deleted");
+    assert_eq!(status(&desk, REGION).1.get("DescribeTaskDefinition"), None);
+}
+
+#[test]
+fn what_can_change_is_asked_anew_every_time() {
+    const REGION: &str = "eu-south-1";
+    let desk = desk("anew", REGION, 2);
+    let drift = |kind: &str, more: Value| {
+        let mut body = json!({"group": "anew-1", "kind": kind, "region": REGION});
+        body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        lab().post("drift", &body)
+    };
+    let of = |target: &str| {
+        let said: Value = serde_json::from_str(&status(&desk, REGION).0).unwrap();
+        let targets = said["channels"][0]["targets"].as_array().unwrap().clone();
+        targets.into_iter().find(|each| each["target"] == target).unwrap()["observed"].clone()
+    };
+    let first = of("g-anew-1");
+    let other = lab().ami("anew-other", &json!({"region": REGION}));
+    drift("latest", json!({}));
+    let floating = of("g-anew-1");
+    assert!(floating["revision"].as_str().unwrap().ends_with(":$Latest=1"), "{floating}");
+    drift("new-version", json!({"ami": other}));
+    let moved = of("g-anew-1");
+    assert!(moved["revision"].as_str().unwrap().ends_with(":$Latest=2"), "{moved}");
+    assert!(moved["slots"].to_string().contains(&other), "{moved}");
+    drift("version", json!({"version": "1"}));
+    let pinned = of("g-anew-1");
+    assert_eq!((&pinned["revision"], &pinned["slots"]), (&first["revision"], &first["slots"]));
+    assert!(pinned["notes"].to_string().contains("has version 2, newer than 1"), "{pinned}");
+    lab().post("service/change", &json!({"name": "anew-1", "kind": "scale", "size": 3, "region": REGION}));
+    assert_eq!(of("s-anew-1")["desired"], 3);
+}
+
+#[test]
+fn a_template_that_is_gone_leaves_only_its_own_group_unknown() {
+    const REGION: &str = "eu-south-2";
+    let desk = desk("gone", REGION, 2);
+    status(&desk, REGION);
+    let show = lab().get(&format!("group?name=gone-1&region={REGION}"));
+    let template = show["config"]["template_id"].as_str().unwrap();
+    for kind in ["InvalidLaunchTemplateId.NotFound", "UnauthorizedOperation"] {
+        // The listing by ids is refused whole for one of them.
+        let fault = json!({"kind": kind, "action": "DescribeLaunchTemplates", "region": REGION, "status": 400});
+        lab().post("fault", &fault);
+        let said: Value = serde_json::from_str(&status(&desk, REGION).0).unwrap();
+        assert!(!said.to_string().contains("unreachable"), "{kind} {said}");
+    }
+    fs::remove_file(desk.path("data/imgctl/facts")).unwrap();
+    let fault = json!({"kind": "InvalidLaunchTemplateId.NotFound", "about": template, "region": REGION,
+        "action": "DescribeLaunchTemplateVersions", "status": 400});
+    lab().post("fault", &fault);
+    let said = desk.done(&["status"]);
+    let line = |target: &str| said.lines().find(|line| line.contains(target)).unwrap().to_owned();
+    assert!(line("g-gone-1").contains("gone:"), "{said}");
+    assert!(!line("g-gone-2").contains("gone:") && !line("g-gone-2").contains('?'), "{said}");
+}
+
+/// AWS clients that repeat as often as imgctl's, and wait a hundredth of the time.
+async fn hasty() -> Arc<Aws> {
+    let retries = RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(10));
+    let credentials = aws_sdk_ec2::config::Credentials::new("testing", "testing", None, None, "lab");
+    let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+        .region(aws_config::Region::new("eu-central-2"))
+        .endpoint_url(lab().endpoint())
+        .credentials_provider(credentials)
+        .retry_config(retries)
+        .load()
+        .await;
+    Arc::new(Aws::from_config(config))
+}
+
+fn fleets(aws: &Arc<Aws>, region: &str, names: &[String]) -> (AsgFleet, EcsFleet) {
+    let region: imgctl::model::Region = region.parse().unwrap();
+    let id = |name: &String| name.parse::<TargetId>().unwrap();
+    let groups = names.iter().map(|name| AsgSpec {
+        id: id(name),
+        region: region.clone(),
+        group: name.clone(),
+        settings: AsgSettings::new(name),
+    });
+    let services = names.iter().map(|name| {
+        let settings = EcsSettings::new("main", name, "app".parse().unwrap());
+        EcsSpec { id: id(name), region: region.clone(), settings }
+    });
+    (AsgFleet::new(groups.collect(), aws), EcsFleet::new(services.collect(), aws))
+}
+
+#[tokio::test]
+async fn under_throttling_every_target_is_read_and_no_storm_of_calls_begins() {
+    const REGION: &str = "eu-central-2";
+    let ami = lab().ami("throttled", &json!({"region": REGION}));
+    let many = json!({"count": 500, "prefix": "throttled", "ami": ami, "size": 1, "region": REGION});
+    let made = lab().post("groups", &many);
+    lab().post("services", &json!({"count": 500, "prefix": "throttled", "image": IMAGE, "size": 1, "region": REGION}));
+    let names: Vec<String> = serde_json::from_value(made["names"].clone()).unwrap();
+    let ids: BTreeSet<TargetId> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let survey = async || {
+        let (groups, services) = fleets(&hasty().await, REGION, &names);
+        let since = now(lab());
+        let (groups, services) =
+            futures_util::join!(groups.survey(&ids, Depth::Running), services.survey(&ids, Depth::Running));
+        for (id, seen) in groups.iter().chain(&services) {
+            assert!(seen.as_ref().is_ok_and(|seen| seen.running.values().sum::<u32>() == 1), "{id}: {seen:?}");
+        }
+        assert_eq!(groups.len() + services.len(), 1000);
+        calls(lab(), REGION, &since).values().sum::<usize>()
+    };
+    let unhindered = survey().await;
+    // 5 of groups, 5 of template versions, 3 of instances; 50 of services, 10 of tasks, and each task definition.
+    assert_eq!(unhindered, 5 + 5 + 3 + 50 + 10 + 500);
+    lab().post("fault", &json!({"kind": "throttle", "region": REGION, "share": 0.3, "forever": true}));
+    let throttled = survey().await;
+    // Three of ten calls are refused, so that ten of seven must be made; a storm makes many times as many.
+    assert!(throttled > unhindered && throttled <= unhindered * 8 / 5, "{throttled} calls instead of {unhindered}");
+}
