@@ -91,17 +91,11 @@ impl Entry {
 
     /// A new entry after `prev`: RFC 8785 canonical JSON, hashed without its `hash` member.
     pub fn seal(seq: Seq, at: Timestamp, by: &Actor, event: &Event, prev: &Digest) -> Result<Self, EntryError> {
-        let malformed = |error: serde_json::Error| EntryError::Malformed(error.to_string());
-        let mut fields = Map::new();
-        fields.insert("v".into(), FORMAT.into());
-        fields.insert("seq".into(), seq.0.into());
-        fields.insert("at".into(), at.to_string().into());
-        fields.insert("by".into(), serde_json::to_value(by).map_err(malformed)?);
-        fields.insert("event".into(), serde_json::to_value(event).map_err(malformed)?);
-        fields.insert("prev".into(), prev.as_str().into());
-        let unsealed = canonical(&fields)?;
-        let hash = Digest::of(unsealed.as_bytes());
-        let line = with_hash(&unsealed, &hash, prev);
+        // The frame's members in the order of their names; what needs a canonical form of its own is written by the library.
+        let before = format!("{{\"at\":\"{at}\",\"by\":{},\"event\":{}", canonical(by)?, canonical(event)?);
+        let after = format!(",\"prev\":\"{prev}\",\"seq\":{seq},\"v\":{FORMAT}}}");
+        let hash = Digest::of(format!("{before}{after}").as_bytes());
+        let line = format!("{before},\"hash\":\"{hash}\"{after}");
         Ok(Self { version: FORMAT, seq, at, by: by.clone(), event: event.clone(), prev: prev.clone(), hash, line })
     }
 
@@ -174,16 +168,8 @@ fn newer(line: &str) -> Option<Written> {
     })
 }
 
-/// The canonical line: members stand in the order of their names, and `prev` follows `hash`. After `prev` there are only
-/// numbers, so its last occurrence is the member.
-fn with_hash(unsealed: &str, hash: &Digest, prev: &Digest) -> String {
-    let at = unsealed.rfind(&format!(",\"prev\":\"{prev}\"")).unwrap_or_default();
-    let (before, after) = unsealed.split_at(at);
-    format!("{before},\"hash\":\"{hash}\"{after}")
-}
-
-fn canonical(fields: &Map<String, Value>) -> Result<String, EntryError> {
-    serde_json_canonicalizer::to_string(fields).map_err(|error| EntryError::Malformed(error.to_string()))
+fn canonical(value: &impl Serialize) -> Result<String, EntryError> {
+    serde_json_canonicalizer::to_string(value).map_err(|error| EntryError::Malformed(error.to_string()))
 }
 
 #[cfg(test)]

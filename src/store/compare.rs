@@ -12,7 +12,7 @@ use std::ops::{Bound, ControlFlow};
 const PAGE: usize = 512;
 
 /// The tables' letters; `#` notes where entries begin.
-fn letters() -> impl Iterator<Item = char> {
+pub(super) fn letters() -> impl Iterator<Item = char> {
     Table::ALL.iter().map(|table| table.letter()).chain(['#'])
 }
 
@@ -39,7 +39,8 @@ pub(super) fn compare(index: &Index, right: &Layers) -> Result<Option<Difference
     Ok(None)
 }
 
-fn compare_table(index: &Index, right: &Layers, letter: char) -> Result<Option<Difference>, StoreError> {
+/// The first record of one table in which the index differs from records that are right.
+pub(super) fn compare_table(index: &Index, right: &Layers, letter: char) -> Result<Option<Difference>, StoreError> {
     let span = letter_span(letter);
     let mut rows = index.rows(&letter.to_string(), &format!("{letter}\u{10FFFF}"));
     let mut found = None;

@@ -46,18 +46,33 @@ pub(super) enum OpenError {
     Broken(String),
 }
 
+/// A record as sled has it.
+type Row = (sled::IVec, sled::IVec);
+
 /// Records in key order.
 pub(super) struct Rows<'i> {
     index: &'i Index,
     rows: Option<sled::Iter>,
+    /// Read, and not asked for yet.
+    page: std::vec::IntoIter<Row>,
 }
 
+/// How many rows are read under one guard: a guard costs as much as a row.
+const PAGE: usize = 256;
+
 impl Iterator for Rows<'_> {
-    type Item = Result<(sled::IVec, sled::IVec), ViewError>;
+    type Item = Result<Row, ViewError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(row) = self.page.next() {
+            return Some(Ok(row));
+        }
         let rows = self.rows.as_mut()?;
-        self.index.guarded(|_| rows.next().transpose()).transpose()
+        match self.index.guarded(|_| rows.take(PAGE).collect::<sled::Result<Vec<Row>>>()) {
+            Ok(page) => self.page = page.into_iter(),
+            Err(error) => return Some(Err(error)),
+        }
+        self.page.next().map(Ok)
     }
 }
 
@@ -174,7 +189,8 @@ impl Index {
     pub fn rows<'i>(&'i self, from: &str, to: &str) -> Rows<'i> {
         // What is still behind is handed over first; if that fails, so will reading.
         drop(self.settle());
-        Rows { index: self, rows: self.db.as_ref().map(|db| db.range(from.as_bytes()..to.as_bytes())) }
+        let rows = self.db.as_ref().map(|db| db.range(from.as_bytes()..to.as_bytes()));
+        Rows { index: self, rows, page: Vec::new().into_iter() }
     }
 
     /// sled panics on damage that it notices too late; here that is an error like any other.

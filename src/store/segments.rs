@@ -5,7 +5,7 @@
 
 use super::files::{io, sync_dir, write_whole};
 use super::journal::{self, Journal};
-use super::records::Position;
+use super::prove::{self, Proved};
 use super::{StoreError, crash};
 use crate::model::{Digest, Seq};
 use serde::{Deserialize, Serialize};
@@ -221,22 +221,15 @@ pub(super) fn write_seal(part: &Part, seal: &Seal) -> Result<(), StoreError> {
 
 /// What stands in a segment, every entry of it proved.
 pub(super) fn describe(journal: &Journal, part: &Part, end: u64) -> Result<Seal, StoreError> {
-    let first = journal.lines(part.begin, end).next_line()?.and_then(|line| line.entry().ok());
-    let first = first.ok_or_else(|| unsealable(part, "it does not begin with an entry"))?;
-    let before = Position { seq: Seq(first.seq.0.saturating_sub(1)), hash: first.prev.clone(), offset: part.begin };
-    let walked = journal.walk(&before, end, &mut |_, _| Ok(()))?;
-    if walked.good.offset != end {
-        return Err(unsealable(part, &format!("after entry {} the chain is broken", walked.good.seq)));
+    let Proved { before, end: last, broken, digest, .. } = prove::part(journal, part, end, None, &|_| ())?;
+    if last.seq == Seq(0) || last.offset == part.begin {
+        return Err(unsealable(part, "it does not begin with an entry"));
     }
-    Ok(Seal {
-        v: 1,
-        first: first.seq,
-        last: walked.good.seq,
-        bytes: end - part.begin,
-        prev: first.prev,
-        hash: walked.good.hash,
-        digest: digest(part)?,
-    })
+    if broken.is_some() || last.offset != end {
+        return Err(unsealable(part, &format!("after entry {} the chain is broken", last.seq)));
+    }
+    let bytes = end - part.begin;
+    Ok(Seal { v: 1, first: before.seq.next(), last: last.seq, bytes, prev: before.hash, hash: last.hash, digest })
 }
 
 fn unsealable(part: &Part, what: &str) -> StoreError {

@@ -1,7 +1,7 @@
 //! Proof that all copies are whole and agree: every entry, every link, every segment, every keyed record.
 
 use super::attach::Trouble;
-use super::compare::{agree, compare, compare_views};
+use super::compare::{self, agree, compare, compare_views};
 use super::index::{self, Index, OpenError};
 use super::journal::{self, Journal};
 use super::known::{Known, damaged};
@@ -58,7 +58,7 @@ impl DiskStore {
         let journal = self.journal()?;
         let index = self.index();
         let usable = index.as_ref().ok().and_then(|index| index.as_ref().ok()).cloned();
-        let proved = self.prove_journal(&journal, usable.as_deref(), progress)?;
+        let (proved, same) = self.prove_all(&journal, usable.as_deref(), progress)?;
         let index = match index {
             Ok(index) => index?,
             Err(why) => return Err(self.bad_index(format!("the index cannot be used: {why}"))),
@@ -66,7 +66,7 @@ impl DiskStore {
         let live = self.joined(&journal, &proved, &index)?;
         let replayed = replay || proved.end.offset <= SHORT;
         // Where index and view differ, only the entries can tell which of the two is wrong.
-        if replayed || !agree(&index, &live.known.layers)? {
+        if replayed || !same.unwrap_or_else(|| agree(&index, &live.known.layers))? {
             self.replay(&live.known.layers, &index)?;
         }
         verified(&journal, &proved, replayed)
@@ -75,7 +75,7 @@ impl DiskStore {
     /// Where nothing can be written, sled cannot be opened: the journal alone is proved.
     fn verify_journal(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
         let journal = self.journal()?;
-        let proved = self.prove_journal(&journal, None, progress)?;
+        let (proved, _) = self.prove_all(&journal, None, progress)?;
         Known::fold(self.journal()?)?;
         self.shared.note("the index was not verified: its directory cannot be written to".to_owned());
         verified(&journal, &proved, true)
@@ -90,24 +90,48 @@ impl DiskStore {
         })
     }
 
-    /// The whole chain, part by part and side by side, with what the index has of it.
-    fn prove_journal(
+    /// The whole chain, part by part, with what the index has of it; and whether index and view hold the same records, if
+    /// the two could be brought together. All of it side by side.
+    fn prove_all(
         &self,
         journal: &Journal,
         index: Option<&Index>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Chain, StoreError> {
+    ) -> Result<(Chain, Option<Result<bool, StoreError>>), StoreError> {
         let total = journal.len()?;
-        // What the index does not have yet is in the view; that it lags behind is no damage.
         let parts = journal.parts();
-        let jobs = (0..parts.len()).collect::<VecDeque<_>>();
-        let proved = side_by_side(jobs, total, progress, &|number, report: &dyn Fn(u64)| {
-            let part = parts.get(number).ok_or(StoreError::NothingToAppend)?;
-            let end = parts.get(number + 1).map_or(total, |next| next.begin);
-            prove::part(journal, part, end, index, report)
+        // If this cannot be had, the reason is found once the journal is proved.
+        let beside = index.and_then(|index| Some((index, self.level(index)?)));
+        let mut jobs: VecDeque<Job> = (0..parts.len()).map(Job::Part).collect();
+        jobs.extend(beside.iter().flat_map(|_| compare::letters()).map(Job::Table));
+        let (mut proved, mut same) = (Vec::new(), beside.as_ref().map(|_| Ok(true)));
+        let answers = side_by_side(jobs, total, progress, &|job, report: &dyn Fn(u64)| match (job, &beside) {
+            (Job::Table(letter), Some((index, live))) => Ok(Answer::Table(
+                compare::compare_table(index, &live.known.layers, letter).map(|found| found.is_none()),
+            )),
+            (Job::Table(_), None) => Ok(Answer::Table(Ok(true))),
+            (Job::Part(number), _) => {
+                let part = parts.get(number).ok_or(StoreError::NothingToAppend)?;
+                let end = parts.get(number + 1).map_or(total, |next| next.begin);
+                // What the index does not have yet is in the view; that it lags behind is no damage.
+                prove::part(journal, part, end, index, report).map(Answer::Part)
+            }
         })?;
+        for answer in answers {
+            match answer {
+                Answer::Part(part) => proved.push(part),
+                Answer::Table(answer) if matches!(same, Some(Ok(true))) => same = Some(answer),
+                Answer::Table(_) => {}
+            }
+        }
         progress(total, total);
-        self.linked(journal, proved, total)
+        Ok((self.linked(journal, proved, total)?, same))
+    }
+
+    /// The view as it is, with the index brought up to it; `None` if that cannot be done.
+    fn level(&self, index: &Index) -> Option<Live> {
+        let live = Live::look(&self.shared.dir).ok()?;
+        self.shared.fill(index, &live).ok().map(|()| live)
     }
 
     /// The parts in order: each begins where the one before ended, and is what its seal says.
@@ -234,6 +258,20 @@ impl DiskStore {
             }
         }
     }
+}
+
+/// A piece of the proof that can be done beside others.
+#[derive(Clone, Copy)]
+enum Job {
+    /// A part of the journal, by its place.
+    Part(usize),
+    /// A table of the index, beside the view's.
+    Table(char),
+}
+
+enum Answer {
+    Part(Proved),
+    Table(Result<bool, StoreError>),
 }
 
 /// The journal's chain, proved.
