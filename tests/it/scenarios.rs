@@ -25,6 +25,7 @@ scenarios! {
     a_fault_in_the_config_is_shown_where_it_stands
     a_full_or_read_only_disk_loses_nothing
     a_group_that_floats_is_pinned_first
+    a_launch_template_is_moved_by_its_default
     a_ledger_from_tomorrow_is_read_but_not_written
     a_ledger_moves_by_export_and_import
     a_mixed_group_takes_the_image_of_each_architecture
@@ -47,14 +48,18 @@ scenarios! {
     drift_names_who_is_wrong
     ecs_gives_a_bad_image_up
     every_command_explains_itself
+    everything_in_the_way_is_said_at_once
     init_never_overwrites
+    one_word_takes_everything_back
     scan_records_what_is_there_once
     scripts_get_one_document
     services_move_all_or_none
     tags_are_put_where_people_look
     throttling_is_waited_out_then_said
+    two_accounts_follow_one_channel
     two_promotions_at_once_have_one_winner
     two_rollbacks_walk_back
+    waves_move_a_few_at_a_time
     what_cannot_be_promoted_is_said_before_anything_moves
     what_packer_built_is_recorded_from_its_manifest
     without_rights_nothing_is_changed

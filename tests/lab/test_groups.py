@@ -100,6 +100,16 @@ class GroupsTest(LabTest):
         types = {(i["InstanceType"], i["LaunchTemplate"]["LaunchTemplateName"]) for i in group["Instances"]}
         self.assertEqual(types, {("t3.small", "web"), ("t4g.small", "web-1")})
 
+    def test_a_version_that_is_cleaned_up_is_gone_and_the_default_stays(self) -> None:
+        old, new = self.ami("a"), self.ami("b")
+        self.group("web", old, size=1)
+        template = self.shown("web")["config"]["template_id"]
+        control("POST", "drift", {"group": "web", "kind": "default-version", "ami": new})
+        control("POST", "drift", {"group": "web", "kind": "version", "version": 2})
+        control("POST", "drift", {"group": "web", "kind": "delete-version", "version": 1})
+        described = self.ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+        self.assertEqual([(version["VersionNumber"], version["DefaultVersion"]) for version in described], [(2, True)])
+
     def test_launch_configuration_and_the_way_to_a_template(self) -> None:
         image = self.ami("a")
         self.group("web", image, size=1, launch_configuration=True)

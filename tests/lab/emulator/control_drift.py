@@ -76,6 +76,16 @@ def default(group: Any, _: Body) -> Body:
     return {"version": "$Default"}
 
 
+def delete_version(group: Any, body: Body) -> Body:
+    """A version that nothing uses any more is deleted, as a clean-up job does; the default cannot be."""
+    template, number = _template(group), int(required(body, "version"))
+    gone = template.get_version(number)
+    if number == template.default_version_number:
+        raise ControlError(f"version {number} is the default of {template.id}")
+    template.versions.remove(gone)
+    return {"version": number}
+
+
 def launch_outside(group: Any, body: Body) -> Body:
     """Instances are replaced by hand: started outside the group from another AMI, then attached to it."""
     ami, count = str(required(body, "ami")), int(body.get("count", 1))
@@ -136,6 +146,7 @@ KINDS: dict[str, Callable[[Any, Body], Body]] = {
     "template-version": template_version,
     "version": existing_version,
     "default-version": default_version,
+    "delete-version": delete_version,
     "latest": latest,
     "default": default,
     "launch-outside": launch_outside,

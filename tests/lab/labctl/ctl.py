@@ -71,20 +71,20 @@ def pairs(values: list[str] | None) -> dict[str, str]:
 def cmd_ami(lab: Lab, o: argparse.Namespace) -> None:
     body = fields(
         o, "name", "region", "architecture", "state", "owner", "kms_key", "source_ami", "source_region", "device",
-        "size", "extra_sizes", "deprecate_at", "shared_with", "description",
+        "size", "extra_sizes", "deprecate_at", "shared_with", "description", "account",
     )
     print(lab.ask("POST", "ami", {**body, "tags": pairs(o.tag)})["image_id"])
 
 
 def cmd_image(lab: Lab, o: argparse.Namespace) -> None:
-    body = fields(o, "image_id", "region", "state", "deregister", "deprecate_at", "shared_with")
+    body = fields(o, "image_id", "region", "state", "deregister", "deprecate_at", "shared_with", "account")
     show(lab.ask("POST", "image", {**body, "tags": pairs(o.tag)}))
 
 
 def cmd_group(lab: Lab, o: argparse.Namespace) -> None:
     body = fields(
         o, "name", "region", "ami", "size", "instance_type", "version", "template_name", "user_data", "warmup", "grace",
-        "launch_configuration", "count", "prefix",
+        "launch_configuration", "count", "prefix", "account",
     )
     if o.mixed:
         body["mixed"] = json.loads(o.mixed)
@@ -93,11 +93,11 @@ def cmd_group(lab: Lab, o: argparse.Namespace) -> None:
 
 
 def cmd_show(lab: Lab, o: argparse.Namespace) -> None:
-    show(lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region"))))
+    show(lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region", "account"))))
 
 
 def cmd_runs(lab: Lab, o: argparse.Namespace) -> None:
-    group = lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region")))
+    group = lab.ask("GET", "group?" + urllib.parse.urlencode(fields(o, "name", "region", "account")))
     counts = collections.Counter((i["ami"], i["version"], i["lifecycle"], i["health"]) for i in group["instances"])
     for (ami, version, lifecycle, health), count in sorted(counts.items()):
         print(f"{count} x {ami}, template version {version}, {lifecycle}, {health}")
@@ -272,6 +272,7 @@ def _aws_commands(add: Any) -> None:
     for parser in (ami, image, group):
         parser.add_argument("--tag", action="append", metavar="K=V")
         parser.add_argument("--region")
+        parser.add_argument("--account", help="twelve digits; default: the lab's own")
     for parser in (ami, image):
         parser.add_argument("--shared-with", action="append", metavar="ACCOUNT|all")
 
@@ -315,6 +316,7 @@ def _steer_commands(add: Any) -> None:
         parser = add(name, act, text)
         parser.add_argument("name")
         parser.add_argument("--region")
+        parser.add_argument("--account")
     drift = add("drift", cmd_drift, "change something behind imgctl's back")
     drift.add_argument("group")
     drift.add_argument("kind")

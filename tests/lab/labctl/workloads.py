@@ -45,6 +45,10 @@ def cmd_set_image(lab: Lab, o: argparse.Namespace) -> None:
     raise SystemExit(f"ctl: {o.workload} does not come to rest")
 
 
+def cmd_drop_history(lab: Lab, o: argparse.Namespace) -> None:
+    lab.cluster("POST", "drop-history", {"workload": o.workload})
+
+
 def cmd_behave(lab: Lab, o: argparse.Namespace) -> None:
     lab.cluster("POST", "behave", {"image": o.image, "as": o.kind})
 
@@ -61,6 +65,8 @@ def add_words(add: Any) -> None:
     change = add("set-image", cmd_set_image, "changes a container's image as somebody else would (kubectl set image)")
     change.add_argument("workload")
     change.add_argument("image", nargs="+", metavar="CONTAINER=REFERENCE")
+    drop = add("drop-history", cmd_drop_history, "takes away the old templates that the cluster keeps")
+    drop.add_argument("workload")
     behave = add("behave", cmd_behave, "how pods of an image fare from now on")
     behave.add_argument("image", help="a part of the reference")
     behave.add_argument("kind", choices=["good", "pull-error", "crash", "die", "unready"])
