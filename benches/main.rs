@@ -3,7 +3,9 @@
 
 mod calls;
 mod figures;
+mod fleet;
 mod history;
+mod lab;
 mod ledger;
 mod process;
 
@@ -29,6 +31,9 @@ fn main() {
         for groups in [1, 100, 500] {
             calls::calls(&mut figures, groups);
         }
+    }
+    if is_wanted("fleet") {
+        fleet::fleet(&mut figures);
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/figures.json");
     figures.write(&file);

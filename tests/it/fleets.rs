@@ -11,6 +11,7 @@ use imgctl::provider::target::asg_settings::AsgSettings;
 use imgctl::provider::target::ecs::{EcsFleet, EcsSpec};
 use imgctl::provider::target::ecs_settings::EcsSettings;
 use imgctl::provider::target::{Depth, Fleet};
+use imgctl::store::FactFile;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -200,4 +201,45 @@ async fn under_throttling_every_target_is_read_and_no_storm_of_calls_begins() {
     let throttled = survey().await;
     // Three of ten calls are refused, so that ten of seven must be made; a storm makes many times as many.
     assert!(throttled > unhindered && throttled <= unhindered * 8 / 5, "{throttled} calls instead of {unhindered}");
+}
+
+#[tokio::test]
+async fn a_plan_asks_of_one_target_alone_only_what_no_listing_tells() {
+    const REGION: &str = "il-central-1";
+    let ami = lab().ami("planned", &json!({"region": REGION}));
+    let many = json!({"count": 30, "prefix": "planned", "ami": ami, "image": IMAGE, "size": 1, "region": REGION});
+    let names: Vec<String> = serde_json::from_value(lab().post("groups", &many)["names"].clone()).unwrap();
+    lab().post("services", &many);
+    let ids: BTreeSet<TargetId> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let kept = crate::support::lab::scratch();
+    let survey = async || {
+        let aws = crate::support::aws(lab()).await.remembering(Arc::new(FactFile::beside(kept.path())));
+        let (groups, services) = fleets(&Arc::new(aws), REGION, &names);
+        let since = now(lab());
+        let groups = groups.survey(&ids, Depth::Deploying).await;
+        let services = services.survey(&ids, Depth::Deploying).await;
+        assert!(groups.values().chain(services.values()).all(Result::is_ok));
+        let deployments = services.values().map(|seen| seen.as_ref().unwrap().deployment.clone().unwrap());
+        let told: BTreeSet<(String, String)> =
+            deployments.map(|told| (told.id, told.toward.unwrap().to_string())).collect();
+        assert_eq!(told.len(), 30, "each service's own: {told:?}");
+        let accepts = groups.values().flat_map(|seen| seen.as_ref().unwrap().slots.values());
+        assert!(accepts.map(|slot| format!("{:?}", slot.accepts)).all(|accepts| accepts.contains("x86_64")));
+        (calls(lab(), REGION, &since), told)
+    };
+    let (cold, told) = survey().await;
+    let of = |calls: &BTreeMap<String, usize>, action: &str| calls.get(action).copied().unwrap_or_default();
+    for action in ["DescribeInstanceRefreshes", "ListServiceDeployments"] {
+        assert_eq!(of(&cold, action), 30, "{action}: AWS tells it of one at a time");
+    }
+    for action in ["DescribeServiceDeployments", "DescribeServiceRevisions"] {
+        assert_eq!(of(&cold, action), 2, "{action}: 20 a call");
+    }
+    assert_eq!(of(&cold, "DescribeInstanceTypes"), 1);
+    let (warm, again) = survey().await;
+    assert_eq!(again, told);
+    for action in ["DescribeServiceRevisions", "DescribeInstanceTypes", "DescribeTaskDefinition"] {
+        assert_eq!(of(&warm, action), 0, "{action}: it never changes");
+    }
+    assert_eq!(of(&warm, "DescribeServiceDeployments"), 2, "how far a deployment is changes all the time");
 }

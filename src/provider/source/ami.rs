@@ -8,7 +8,7 @@ pub use scan::AmiPage;
 use super::committed::of_amis;
 use super::{Availability, Described, SourceError};
 use crate::model::{AmiArtifact, AmiId, Artifact, ImageRef, Region};
-use crate::provider::aws::{Aws, AwsError, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::types::{Filter, Image, ImageAttributeName};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reading::{artifact, encrypted_snapshots, why_unusable};
@@ -97,7 +97,8 @@ impl AmiSource {
             let call =
                 self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
             let object = format!("{} in {region}", listed(chunk));
-            let answer = call.send().await.map_err(|error| classify("ec2:DescribeImages", &object, error))?;
+            let answer = self.aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+            let answer = answer.map_err(|error| classify("ec2:DescribeImages", &object, error))?;
             found.extend(answer.images.unwrap_or_default());
         }
         Ok(found)
@@ -160,7 +161,7 @@ impl AmiSource {
             .describe_image_attribute()
             .image_id(id.as_str())
             .attribute(ImageAttributeName::LaunchPermission);
-        let answer = call.send().await;
+        let answer = self.aws.patiently(Service::Ec2, region, || call.clone().send()).await;
         let answer =
             answer.map_err(|error| classify("ec2:DescribeImageAttribute", &format!("{id} in {region}"), error))?;
         Ok(answer.launch_permissions().iter().filter_map(reading::permitted).collect())

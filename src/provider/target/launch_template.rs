@@ -6,7 +6,7 @@ use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError, launchable};
 use crate::model::{Accepts, AmiId, Deployment, Image, ImageRef, Observed, Outlook, Region, Revision, SlotState, Step};
 use crate::model::{SlotName, TargetId};
-use crate::provider::aws::{Aws, classify};
+use crate::provider::aws::{Aws, Service, classify};
 use crate::provider::section::Section;
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,13 +147,10 @@ impl Target for LaunchTemplate {
                 self.templates.version_with(&default, &wanted, token, order.again).await?
             }
         };
-        let call = self
-            .templates
-            .aws
-            .ec2(&self.spec.region)
-            .modify_launch_template()
-            .launch_template_id(&self.spec.settings.id);
-        let answer = call.default_version(number.to_string()).send().await;
+        let (aws, region) = (&self.templates.aws, &self.spec.region);
+        let call = aws.ec2(region).modify_launch_template().launch_template_id(&self.spec.settings.id);
+        let call = call.default_version(number.to_string());
+        let answer = aws.in_turn(Service::Ec2, region, call.send()).await;
         answer.map_err(|error| classify("ec2:ModifyLaunchTemplate", &self.object(), error))?;
         Ok(Deployed { revision: self.revision(number)?, deployment: None })
     }

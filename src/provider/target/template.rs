@@ -140,7 +140,8 @@ impl Templates {
             .client_token(token)
             .launch_template_data(data);
         let object = format!("launch template {} in {}", source.template, self.aws.place(&self.region));
-        let answer = call.send().await.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
+        let answer = self.aws.in_turn(Service::Ec2, &self.region, call.send()).await;
+        let answer = answer.map_err(|error| classify("ec2:CreateLaunchTemplateVersion", &object, error))?;
         let made = answer.launch_template_version().and_then(Version::new);
         let made = made.ok_or_else(|| TargetError::Refused {
             what: format!("{object}: AWS did not say which version it made"),
@@ -201,7 +202,8 @@ impl Templates {
         let filter = filter.set_values(Some(images.iter().map(|image| (*image).to_owned()).collect())).build();
         let call =
             self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-        let answer = call.send().await.map_err(|error| {
+        let answer = self.aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+        let answer = answer.map_err(|error| {
             classify("ec2:DescribeImages", &format!("{} in {}", images.join(", "), self.aws.place(region)), error)
         })?;
         let devices = answer.images().iter().map(|image| {

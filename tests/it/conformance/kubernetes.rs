@@ -2,7 +2,7 @@
 
 use crate::support::cluster::{Cluster, calls, clusters, image, post, runs, show};
 use crate::support::desk::{Desk, ran};
-use imgctl::model::{ImageKey, ImageRef, Motion, Observed, Seq, SlotChange, SlotImage, Step, TargetId};
+use imgctl::model::{ImageKey, ImageRef, Motion, Observed, Provenance, Seq, SlotChange, SlotImage, Step, TargetId};
 use imgctl::provider::target::kubernetes::{KubeError, KubernetesFleet, KubernetesSpec};
 use imgctl::provider::target::kubernetes_settings::KubernetesSettings;
 use imgctl::provider::target::{Deployed, Depth, Fleet, Order, Target, TargetError};
@@ -508,4 +508,23 @@ async fn many_workloads_are_observed_in_few_calls() {
     assert!(seen.values().all(|answer| answer.as_ref().is_ok_and(|seen| seen.running.values().sum::<u32>() == 1)));
     // The same again, and the namespace's 620 pods.
     assert_eq!(calls("GET", "/namespaces/many/").len(), 6);
+}
+
+#[tokio::test]
+async fn a_rehearsal_begins_with_what_the_plan_has_just_read() {
+    let stage = Stage::new("deployment/rehearsed", json!({})).await;
+    let object = imgctl::model::Image::new("web@2".parse().unwrap(), Vec::new(), Provenance::default());
+    let asked = || (calls("GET", "/deployments/rehearsed").len(), calls("PATCH", "/deployments/rehearsed").len());
+    let step = stage.step(&stage.new).await;
+    assert_eq!(asked(), (1, 0));
+    assert!(stage.target().check(&object, &step).await.unwrap().obstacles.is_empty());
+    assert_eq!(asked(), (1, 1), "one rehearsal, and no question more");
+    assert!(stage.target().check(&object, &step).await.unwrap().obstacles.is_empty());
+    assert_eq!(asked(), (2, 2), "what was read serves once: the next rehearsal looks for itself");
+    let step = stage.step(&stage.new).await;
+    stage.cluster.edit(&stage.workload, json!({"metadata": {"labels": {"touched": "yes"}}})).await;
+    post("fault", &json!({"forbidden": true, "method": "PATCH", "path": "/deployments/rehearsed", "after": 1}));
+    let obstacles = stage.target().check(&object, &step).await.unwrap().obstacles;
+    assert_eq!(obstacles.len(), 1, "written to since, it is read again and rehearsed for good: {obstacles:?}");
+    assert_eq!(asked(), (4, 4));
 }

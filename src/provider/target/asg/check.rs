@@ -5,7 +5,7 @@ use super::AsgTarget;
 use super::group::Group;
 use super::stand::{Spot, Stand};
 use crate::model::{AmiArtifact, Image, Outlook, Step};
-use crate::provider::aws::{AwsError, classify};
+use crate::provider::aws::{AwsError, Service, classify};
 use aws_sdk_ec2::types::Filter;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,8 @@ impl AsgTarget {
     async fn keys_in_use(&self) -> Result<BTreeSet<String>, AwsError> {
         let region = &self.spec.region;
         let call = self.aws.autoscaling(region).describe_auto_scaling_groups();
-        let answer = call.auto_scaling_group_names(&self.spec.group).send().await;
+        let call = call.auto_scaling_group_names(&self.spec.group);
+        let answer = self.aws.patiently(Service::AutoScaling, region, || call.clone().send()).await;
         let answer =
             answer.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &self.object(), error))?;
         let instances = answer.auto_scaling_groups().first().map(|group| Group::new(group).instances);
@@ -87,7 +88,8 @@ impl AsgTarget {
             return Ok(BTreeSet::new());
         }
         let filter = Filter::builder().name("attachment.instance-id").set_values(Some(instances)).build();
-        let answer = self.aws.ec2(region).describe_volumes().filters(filter).send().await;
+        let call = self.aws.ec2(region).describe_volumes().filters(filter);
+        let answer = self.aws.patiently(Service::Ec2, region, || call.clone().send()).await;
         let object = format!("volumes of {}", self.object());
         let answer = answer.map_err(|error| classify("ec2:DescribeVolumes", &object, error))?;
         Ok(answer.volumes().iter().filter_map(|volume| volume.kms_key_id().map(str::to_owned)).collect())

@@ -6,7 +6,7 @@ use super::group::{Group, Named, Source};
 use super::stand::{Spot, Stand};
 use super::{AsgTarget, Order, mixed};
 use crate::model::{AmiId, Deployment, ImageRef, Revision, SlotName};
-use crate::provider::aws::classify;
+use crate::provider::aws::{Service, classify};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -114,7 +114,8 @@ impl AsgTarget {
     /// The group as it is now: one DescribeAutoScalingGroups, and its versions where they were not read before.
     async fn standing(&self) -> Result<Standing, TargetError> {
         let call = self.aws.autoscaling(&self.spec.region).describe_auto_scaling_groups();
-        let answer = call.auto_scaling_group_names(&self.spec.group).send().await;
+        let call = call.auto_scaling_group_names(&self.spec.group);
+        let answer = self.aws.patiently(Service::AutoScaling, &self.spec.region, || call.clone().send()).await;
         let answer =
             answer.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &self.object(), error))?;
         let group = answer.auto_scaling_groups().first().map(Group::new).ok_or_else(|| self.gone())?;
@@ -147,7 +148,8 @@ impl AsgTarget {
         let (template, policy) = described(&standing.group.source, &standing.stand.pinned());
         let call = self.aws.autoscaling(&self.spec.region).update_auto_scaling_group();
         let call = call.auto_scaling_group_name(&self.spec.group).set_launch_template(template);
-        let answer = call.set_mixed_instances_policy(policy).send().await;
+        let call = call.set_mixed_instances_policy(policy);
+        let answer = self.aws.in_turn(Service::AutoScaling, &self.spec.region, call.send()).await;
         answer.map_err(|error| classify("autoscaling:UpdateAutoScalingGroup", &self.object(), error))?;
         self.standing().await
     }

@@ -84,8 +84,9 @@ impl AsgTarget {
     pub(super) async fn refresh(&self, id: &str) -> Result<Deployment, TargetError> {
         let (region, group) = (&self.spec.region, &self.spec.group);
         let call = self.aws.autoscaling(region).describe_instance_refreshes().auto_scaling_group_name(group);
-        let answer =
-            call.instance_refresh_ids(id).send().await.map_err(|error| denied(&self.aws, region, group, error))?;
+        let call = call.instance_refresh_ids(id);
+        let answer = self.aws.patiently(Service::AutoScaling, region, || call.clone().send()).await;
+        let answer = answer.map_err(|error| denied(&self.aws, region, group, error))?;
         let found = answer.instance_refreshes().first().map(deployment);
         found.ok_or_else(|| TargetError::Gone { what: format!("instance refresh {id} of {}", self.object()) })
     }
@@ -110,7 +111,7 @@ impl AsgTarget {
             .auto_scaling_group_name(&self.spec.group)
             .desired_configuration(desired.build())
             .preferences(self.preferences());
-        let error = match call.send().await {
+        let error = match self.aws.in_turn(Service::AutoScaling, &self.spec.region, call.send()).await {
             Ok(answer) => return Ok(answer.instance_refresh_id().unwrap_or_default().to_owned()),
             Err(error) => error,
         };

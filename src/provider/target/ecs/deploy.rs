@@ -2,8 +2,8 @@
 
 use super::super::{Deployed, Order};
 use super::definition::Definition;
+use super::deployments::{definition_of, described, newest_brief};
 use super::revisions::{self, short};
-use super::rollout::{definition_of, described, newest_brief};
 use super::service::{Service, time};
 use super::{EcsTarget, TargetError, survey};
 use crate::model::{Artifact, Deployment, Image, ImageRef, Obstacle, Outlook, Revision, Step};

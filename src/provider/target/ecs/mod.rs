@@ -2,6 +2,7 @@
 
 mod definition;
 mod deploy;
+mod deployments;
 mod outline;
 mod revisions;
 mod rollout;
@@ -102,8 +103,12 @@ impl Observe for EcsTarget {
     }
 
     async fn image_at(&self, family: &str, revision: &str) -> Result<Option<String>, TargetError> {
-        let definition = self.definition(&format!("{family}:{revision}")).await?;
-        Ok(definition.image(&self.spec.settings.container).map(str::to_owned))
+        let (name, container) = (format!("{family}:{revision}"), &self.spec.settings.container);
+        // What code declares is what the service has, most of the time.
+        if let Some(outline) = self.facts.outline_named(&self.spec.region, &name) {
+            return Ok(outline.image(container).map(str::to_owned));
+        }
+        Ok(self.definition(&name).await?.image(container).map(str::to_owned))
     }
 }
 

@@ -41,6 +41,13 @@ impl Facts {
         self.outlines.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
+    /// A revision by `family:number`: all that one set of credentials reaches in a region is of one account.
+    pub(super) fn outline_named(&self, region: &Region, name: &str) -> Option<Arc<Outline>> {
+        let outlines = self.outlines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(place, arn): &(Region, String)| place == region && short(arn) == name;
+        outlines.iter().find(|(key, _)| is_it(key)).map(|(_, outline)| Arc::clone(outline))
+    }
+
     fn keep_outline(&self, region: &Region, arn: &str, outline: Outline) -> Arc<Outline> {
         let (key, outline) = ((region.clone(), arn.to_owned()), Arc::new(outline));
         self.outlines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&outline));
@@ -48,13 +55,22 @@ impl Facts {
     }
 
     /// Service revision → task definition, both by ARN.
-    pub(super) fn service_revision(&self, arn: &str) -> Option<String> {
-        self.service_revisions.lock().unwrap_or_else(PoisonError::into_inner).get(arn).cloned()
+    pub(super) fn service_revision(&self, aws: &Aws, region: &Region, arn: &str) -> Option<String> {
+        let mut known = self.service_revisions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(definition) = known.get(arn) {
+            return Some(definition.clone());
+        }
+        let kept: String = aws.recall(&place(region, arn)?, arn)?;
+        known.insert(arn.to_owned(), kept.clone());
+        Some(kept)
     }
 
-    pub(super) fn keep_service_revision(&self, arn: &str, definition: &str) {
-        let mut kept = self.service_revisions.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(arn.to_owned(), definition.to_owned());
+    pub(super) fn keep_service_revision(&self, aws: &Aws, region: &Region, arn: &str, definition: &str) {
+        if let Some(place) = place(region, arn) {
+            aws.remember(&place, arn, &definition);
+        }
+        let mut known = self.service_revisions.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(arn.to_owned(), definition.to_owned());
     }
 }
 
@@ -81,7 +97,7 @@ pub(super) async fn read(
     Ok(facts.keep(region, definition))
 }
 
-/// Whose a task definition is. `None`: what its ARN says of that is not understood, so it is kept for no later run.
+/// Whose this is. `None`: what its ARN says of that is not understood, so it is kept for no later run.
 fn place<'a>(region: &'a Region, arn: &'a str) -> Option<Place<'a>> {
     Some(Place { service: Service::Ecs, account: account_of(arn)?, region })
 }

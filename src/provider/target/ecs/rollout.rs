@@ -1,111 +1,33 @@
-//! Service deployments: found, followed to their end with the reasons of tasks that failed, and turned back.
+//! Service deployments: read, followed to their end with the reasons of tasks that failed, and turned back.
 
-use super::revisions::Facts;
+use super::deployments::{definition_of, described, newest};
 use super::service::{Service, count, percent, time};
-use super::{EcsSpec, EcsTarget, TargetError, survey, tasks};
+use super::{EcsTarget, TargetError, survey, tasks};
 use crate::model::{Deployment, Motion, Revision};
-use crate::provider::aws::{self, Aws, AwsError, classify};
+use crate::provider::aws::{AwsError, classify};
 use aws_sdk_ecs::types::{
-    ServiceDeployment, ServiceDeploymentBrief, ServiceDeploymentRollbackMonitorsStatus as Monitor,
-    ServiceDeploymentStatus as Status, StopServiceDeploymentStopType,
+    ServiceDeployment, ServiceDeploymentRollbackMonitorsStatus as Monitor, ServiceDeploymentStatus as Status,
+    StopServiceDeploymentStopType,
 };
 use std::time::Duration;
 
 /// How often a deployment that is to stop is asked whether it has.
 const STOPPING: Duration = Duration::from_secs(2);
 
-/// The newest deployment of a service. ECS tells those of the last 90 days (ListServiceDeployments); where it tells none,
-/// or may not, the service's own list has the one that it is at.
-pub(super) async fn newest(
-    aws: &Aws,
-    facts: &Facts,
-    spec: &EcsSpec,
-    service: &Service,
-) -> Result<Option<Deployment>, TargetError> {
-    let Some(brief) = newest_brief(aws, spec, service).await? else { return Ok(service.deployment()) };
-    let Some(arn) = brief.service_deployment_arn() else { return Ok(service.deployment()) };
-    match described(aws, spec, arn).await? {
-        Some(found) => Ok(Some(deployment(aws, facts, spec, &found).await?)),
-        None => Ok(service.deployment()),
-    }
-}
-
-/// The newest service deployment's brief. `None`: ECS knows none, or not by this way.
-pub(super) async fn newest_brief(
-    aws: &Aws,
-    spec: &EcsSpec,
-    service: &Service,
-) -> Result<Option<ServiceDeploymentBrief>, TargetError> {
-    let call = aws.ecs(&spec.region).list_service_deployments();
-    let call = call.cluster(&spec.settings.cluster).service(&service.arn);
-    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
-    match answer {
-        // The order is documented nowhere.
-        Ok(answer) => {
-            let all = answer.service_deployments().iter();
-            Ok(all.max_by_key(|brief| brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))).cloned())
-        }
-        Err(error) => match classify("ecs:ListServiceDeployments", &spec.object(aws), error) {
-            error if has_none(&error) => Ok(None),
-            error => Err(error.into()),
-        },
-    }
-}
-
-/// What a service without service deployments is answered, and an identity from before there were any (October 2024).
-fn has_none(error: &AwsError) -> bool {
-    matches!(error, AwsError::Denied { .. }) || error.code() == Some("UnsupportedFeatureException")
-}
-
-pub(super) async fn described(aws: &Aws, spec: &EcsSpec, arn: &str) -> Result<Option<ServiceDeployment>, TargetError> {
-    let call = aws.ecs(&spec.region).describe_service_deployments().service_deployment_arns(arn);
-    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
-    let answer = answer.map_err(|error| classify("ecs:DescribeServiceDeployments", &spec.object(aws), error))?;
-    Ok(answer.service_deployments().first().cloned())
-}
-
-/// The task definition of a service revision: immutable, so asked once.
-pub(super) async fn definition_of(
-    aws: &Aws,
-    facts: &Facts,
-    spec: &EcsSpec,
-    revision: &str,
-) -> Result<Option<Revision>, TargetError> {
-    if let Some(known) = facts.service_revision(revision) {
-        return Ok(known.parse().ok());
-    }
-    let call = aws.ecs(&spec.region).describe_service_revisions().service_revision_arns(revision);
-    let answer = aws.patiently(aws::Service::Ecs, &spec.region, || call.clone().send()).await;
-    let answer = answer.map_err(|error| classify("ecs:DescribeServiceRevisions", &spec.object(aws), error))?;
-    let Some(definition) = answer.service_revisions().first().and_then(|found| found.task_definition()) else {
-        return Ok(None);
-    };
-    facts.keep_service_revision(revision, definition);
-    Ok(definition.parse().ok())
-}
-
-async fn deployment(
-    aws: &Aws,
-    facts: &Facts,
-    spec: &EcsSpec,
-    found: &ServiceDeployment,
-) -> Result<Deployment, TargetError> {
+/// What ECS says of a service deployment; `toward`: the task definition of its target.
+pub(super) fn deployment(found: &ServiceDeployment, toward: Option<Revision>) -> Deployment {
     let target = found.target_service_revision();
-    let toward = match target.and_then(|target| target.arn()) {
-        Some(revision) => definition_of(aws, facts, spec, revision).await?,
-        None => None,
-    };
     let of = |number: Option<i32>| count(number.unwrap_or(0));
     let wanted = of(target.map(|target| target.requested_task_count()));
     let running = of(target.map(|target| target.running_task_count()));
-    Ok(Deployment {
+    Deployment {
         id: found.service_deployment_arn().unwrap_or_default().to_owned(),
         motion: motion(found),
         toward,
         started: time(found.created_at()),
         percent: percent(running, wanted),
         left: wanted.saturating_sub(running),
-    })
+    }
 }
 
 fn motion(found: &ServiceDeployment) -> Motion {
@@ -154,7 +76,11 @@ impl EcsTarget {
         let found = described(&self.aws, &self.spec, id).await?;
         let found =
             found.ok_or_else(|| TargetError::Gone { what: format!("{id} of {}", self.spec.object(&self.aws)) })?;
-        let mut deployment = deployment(&self.aws, &self.facts, &self.spec, &found).await?;
+        let toward = match found.target_service_revision().and_then(|target| target.arn()) {
+            Some(revision) => definition_of(&self.aws, &self.facts, &self.spec, revision).await?,
+            None => None,
+        };
+        let mut deployment = deployment(&found, toward);
         if failing(&found) || !matches!(deployment.motion, Motion::Moving { .. } | Motion::Succeeded) {
             self.add_reasons(&mut deployment).await;
         }
@@ -180,7 +106,8 @@ impl EcsTarget {
 
     /// The service deployment that is under way now, if one is.
     pub(super) async fn active(&self, service: &Service) -> Result<Option<Deployment>, TargetError> {
-        let newest = newest(&self.aws, &self.facts, &self.spec, service).await?;
+        let newest = newest(&self.aws, &self.facts, &[(&self.spec, service)]).await;
+        let newest = newest.into_values().next().transpose()?.flatten();
         Ok(newest.filter(Deployment::is_active))
     }
 

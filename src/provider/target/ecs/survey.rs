@@ -5,7 +5,7 @@ use super::super::{Depth, TargetError};
 use super::outline::Outline;
 use super::revisions::{self, Facts, short};
 use super::service::Service;
-use super::{EcsSpec, rollout, tasks};
+use super::{EcsSpec, deployments, tasks};
 use crate::model::{Accepts, ImageRef, Observed, Obstacle, SlotImage, SlotState, TargetId};
 use crate::provider::aws::{self, Aws, AwsError, classify};
 use futures_util::{StreamExt, TryStreamExt};
@@ -47,17 +47,27 @@ pub(super) async fn cluster(
             return specs.iter().map(|spec| (spec.id.clone(), Err(unread(aws, spec, &error)))).collect();
         }
     };
-    let observe = specs.iter().map(async |spec| {
+    let newest = match depth {
+        Depth::Running => BTreeMap::new(),
+        Depth::Deploying => deployments::newest(aws, facts, &one_each(specs, &services)).await,
+    };
+    let observe = specs.iter().map(|spec| {
         let Some(service) = services.get(&spec.settings.service) else { return (spec.id.clone(), Err(spec.gone(aws))) };
         let tasks = running.get(&service.name).map(Vec::as_slice).unwrap_or_default();
         let observed = observed(aws, spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
-        let deployment = match depth {
-            Depth::Running => Ok(service.deployment()),
-            Depth::Deploying => rollout::newest(aws, facts, spec, service).await,
+        let deployment = match newest.get(&service.name) {
+            Some(told) => told.clone(),
+            None => Ok(service.deployment()),
         };
         (spec.id.clone(), observed.and_then(|observed| Ok(Observed { deployment: deployment?, ..observed })))
     });
-    futures_util::future::join_all(observe).await.into_iter().collect()
+    observe.collect()
+}
+
+/// Each service once, with a target that names it: two targets may be two containers of one service.
+fn one_each<'a>(specs: &[&'a EcsSpec], services: &'a BTreeMap<String, Service>) -> Vec<(&'a EcsSpec, &'a Service)> {
+    let by_name: BTreeMap<&str, &EcsSpec> = specs.iter().map(|spec| (spec.settings.service.as_str(), *spec)).collect();
+    by_name.into_iter().filter_map(|(name, spec)| Some((spec, services.get(name)?))).collect()
 }
 
 fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {

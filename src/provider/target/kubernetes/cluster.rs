@@ -3,6 +3,7 @@
 use super::super::kubernetes_settings::{ClusterName, WorkloadKind};
 use super::failure::KubeError;
 use super::proxy;
+use super::workload::Workload;
 use backon::{ExponentialBuilder, Retryable};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, Preconditions};
@@ -11,7 +12,9 @@ use kube::core::Request;
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -116,6 +119,8 @@ struct PageMetadata {
 pub(super) struct Cluster {
     name: ClusterName,
     made: OnceCell<Connected>,
+    /// What a plan has just read: its rehearsals begin with it, and not with 500 questions more.
+    read: Mutex<BTreeMap<String, Workload>>,
 }
 
 struct Connected {
@@ -125,7 +130,7 @@ struct Connected {
 
 impl Cluster {
     pub(super) fn new(name: ClusterName) -> Self {
-        Self { name, made: OnceCell::new() }
+        Self { name, made: OnceCell::new(), read: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> String {
@@ -135,6 +140,17 @@ impl Cluster {
     /// Equal for targets that share a client.
     pub(super) fn key(&self) -> String {
         format!("{:?}", self.name)
+    }
+
+    /// Leaves an object for whoever takes it next.
+    pub(super) fn leave(&self, workload: &Workload) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.insert(workload.label(), workload.clone());
+    }
+
+    /// An object that was left, once. It may be old by now: its resourceVersion tells.
+    pub(super) fn take(&self, label: &str) -> Option<Workload> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(label)
     }
 
     /// The namespace to use where none is configured: the context's own.

@@ -2,7 +2,7 @@
 
 use super::super::kubernetes_settings::WorkloadKind;
 use super::super::{Deployed, Order, TargetError};
-use super::workload::{CHANGE_CAUSE, Container, PAUSED, ROLLOUT, TOKEN, Workload};
+use super::workload::{CHANGE_CAUSE, Container, PAUSED, ROLLOUT, TOKEN, Workload, label};
 use super::{KubeError, KubernetesTarget, pods, survey};
 use crate::model::{ImageRef, Obstacle, Outlook, SlotName, Step};
 use serde_json::{Value, json};
@@ -138,11 +138,16 @@ impl KubernetesTarget {
 
     /// The same patch, which the server takes through every check and does not store (`dryRun=All`).
     pub(super) async fn rehearse(&self, step: &Step) -> Result<Outlook, TargetError> {
-        let workload = self.workload().await?;
-        let containers = workload.containers(&self.spec.settings)?;
-        let mut operations = vec![precondition(&workload)];
-        operations.extend(changes_of_some(&containers, step).iter().flat_map(replace));
-        let error = match self.patch(&workload, &operations, true).await {
+        let label = label(&self.spec.settings.workload, &self.namespace().await?);
+        let first = match self.cluster.take(&label) {
+            Some(read) => Some(self.rehearse_with(&read, step).await?),
+            None => None,
+        };
+        let rehearsed = match first {
+            Some(Err(KubeError::Conflict { .. })) | None => self.rehearse_with(&self.workload().await?, step).await?,
+            Some(answer) => answer,
+        };
+        let error = match rehearsed {
             // A conflict says that the write itself was allowed to be tried.
             Ok(_) | Err(KubeError::Conflict { .. }) => return Ok(Outlook::default()),
             Err(error) => error,
@@ -154,6 +159,13 @@ impl KubernetesTarget {
             }
             _ => Err(error.into()),
         }
+    }
+
+    async fn rehearse_with(&self, read: &Workload, step: &Step) -> Result<Result<Workload, KubeError>, TargetError> {
+        let containers = read.containers(&self.spec.settings)?;
+        let mut operations = vec![precondition(read)];
+        operations.extend(changes_of_some(&containers, step).iter().flat_map(replace));
+        Ok(self.patch(read, &operations, true).await)
     }
 
     /// Stops a rollout where it is: a Deployment is paused, and goes on with the next order.

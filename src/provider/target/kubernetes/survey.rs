@@ -56,6 +56,9 @@ async fn in_namespace(cluster: &Cluster, namespace: &str, specs: &[&KubernetesSp
         workload.as_ref().ok().filter(|workload| needs_pods(workload, spec, depth)).cloned()
     };
     let asked: Vec<Workload> = found.iter().filter_map(asks).collect();
+    if depth == Depth::Deploying {
+        found.iter().filter_map(|(_, workload)| workload.as_ref().ok()).for_each(|workload| cluster.leave(workload));
+    }
     let pods = pods_of(cluster, namespace, &asked).await.map_err(Arc::new);
     let observe = |(spec, workload): (&KubernetesSpec, Result<Workload, TargetError>)| {
         let observed = workload.and_then(|workload| {
