@@ -62,6 +62,13 @@ pub fn fleet(figures: &mut Figures) {
         let peer = format!("its calls to AWS one by one, {LATENCY} ms away");
         figures.add(&format!("{name}.wall"), asked.seconds, "s", &peer, asked.in_a_row);
     }
+    std::fs::remove_file(dir.path().join("ledger/facts")).unwrap();
+    lab.ask("POST", "fault", &json!({"kind": "throttle", "share": 0.3, "forever": true}));
+    let asked = run(&["status"], &[0]);
+    let peer = "ten for every seven that are answered";
+    let name = "status.throttled";
+    figures.add(&format!("{name}.calls"), asked.calls(), "calls", peer, (listings() + MANY as f64) / 0.7);
+    println!("{name}: {:.0} s", asked.seconds);
 }
 
 /// Two images, and everything running the first; the config's targets.
@@ -111,6 +118,8 @@ fn run(lab: &Lab, dir: &Path, arguments: &[&str], codes: &[i32]) -> Asked {
     let seconds = start.elapsed().as_secs_f64();
     let code = output.status.code().unwrap_or(-1);
     assert!(codes.contains(&code), "{arguments:?}: {code}\n{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("throttled"), "a target could not be read: {said}");
     let mut asked = Asked { by_action: BTreeMap::new(), seconds, in_a_row: 0.0 };
     for (peer, since) in peers.into_iter().zip(since) {
         let calls = lab.ask_of(peer, "GET", &format!("calls?since={since}"), &nothing);

@@ -10,7 +10,11 @@ use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
 use crate::provider::state::StateSource;
 use crate::provider::target::{Handle, Observe};
+use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many declarations are looked up at the same time.
+const SIDE_BY_SIDE: usize = 16;
 
 /// Everything these states declare, in their order.
 pub async fn read_code(sources: &[Box<dyn StateSource>]) -> Result<Vec<Declared>, FlowError> {
@@ -34,16 +38,24 @@ pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Re
     }
     let sights = running(ctx, &homes.keys().cloned().collect()).await?;
     let dangling = dangling(ctx, &sights).await;
-    let mut witnesses = Vec::new();
-    for (id, channel) in homes {
-        let sight = sights.get(&id).cloned();
-        let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
-        let declared = match (&sight, ctx.fleet.target(&id)) {
-            (Sight::Seen(observed), Some(target)) => declared(code, target, observed).await,
-            _ => BTreeMap::new(),
-        };
-        witnesses.push(witness(ctx, id, channel, sight, declared, &dangling)?);
-    }
+    // What code declares by a number may have to be asked for.
+    let lookups: Vec<_> = homes
+        .into_iter()
+        .map(async |(id, channel)| {
+            let sight = sights.get(&id).cloned();
+            let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
+            let declared = match (&sight, ctx.fleet.target(&id)) {
+                (Sight::Seen(observed), Some(target)) => declared(code, target, observed).await,
+                _ => BTreeMap::new(),
+            };
+            (id, channel, sight, declared)
+        })
+        .collect();
+    let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
+    let witnesses = looked_up
+        .into_iter()
+        .map(|(id, channel, sight, declared)| witness(ctx, id, channel, sight, declared, &dangling))
+        .collect::<Result<Vec<_>, FlowError>>()?;
     Ok(plan::drift(&witnesses))
 }
 

@@ -215,12 +215,14 @@ impl Aws {
         let config = self.config_in(region);
         let (ec2, autoscaling, ecs) = (Arc::default(), Arc::default(), Arc::default());
         let to = |turns: &Arc<Turns>| Listener(Arc::clone(turns));
+        let quota = |service: Service| turns::quota(format!("{} {}", service.id(), self.place(region)));
+        let own = AutoScaling::from(&config).interceptor(to(&autoscaling)).retry_partition(quota(Service::AutoScaling));
+        let ec2_own = Ec2::from(&config).interceptor(to(&ec2)).retry_partition(quota(Service::Ec2));
+        let ecs_own = Ecs::from(&config).interceptor(to(&ecs)).retry_partition(quota(Service::Ecs));
         Clients {
-            ec2: aws_sdk_ec2::Client::from_conf(Ec2::from(&config).interceptor(to(&ec2)).build()),
-            autoscaling: aws_sdk_autoscaling::Client::from_conf(
-                AutoScaling::from(&config).interceptor(to(&autoscaling)).build(),
-            ),
-            ecs: aws_sdk_ecs::Client::from_conf(Ecs::from(&config).interceptor(to(&ecs)).build()),
+            ec2: aws_sdk_ec2::Client::from_conf(ec2_own.build()),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(own.build()),
+            ecs: aws_sdk_ecs::Client::from_conf(ecs_own.build()),
             ecr: aws_sdk_ecr::Client::new(&config),
             turns: [(Service::Ec2, ec2), (Service::AutoScaling, autoscaling), (Service::Ecs, ecs)].into(),
         }

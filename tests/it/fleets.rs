@@ -10,7 +10,7 @@ use imgctl::provider::target::asg::{AsgFleet, AsgSpec};
 use imgctl::provider::target::asg_settings::AsgSettings;
 use imgctl::provider::target::ecs::{EcsFleet, EcsSpec};
 use imgctl::provider::target::ecs_settings::EcsSettings;
-use imgctl::provider::target::{Depth, Fleet};
+use imgctl::provider::target::{Depth, Fleet, TargetError};
 use imgctl::store::FactFile;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,28 +120,54 @@ fn what_can_change_is_asked_anew_every_time() {
     assert_eq!(of("s-anew-1")["desired"], 3);
 }
 
-#[test]
-fn a_template_that_is_gone_leaves_only_its_own_group_unknown() {
+#[tokio::test]
+async fn a_template_that_is_gone_leaves_only_its_own_group_unknown_whatever_is_remembered() {
     const REGION: &str = "eu-south-2";
-    let desk = desk("gone", REGION, 2);
-    status(&desk, REGION);
-    let show = lab().get(&format!("group?name=gone-1&region={REGION}"));
-    let template = show["config"]["template_id"].as_str().unwrap();
+    let desk = desk("gone", REGION, 3);
+    let line = |target: &str| {
+        let said = desk.done(&["status"]);
+        said.lines().find(|line| line.contains(target)).unwrap().to_owned()
+    };
+    let before = line("g-gone-2");
     for kind in ["InvalidLaunchTemplateId.NotFound", "UnauthorizedOperation"] {
-        // The listing by ids is refused whole for one of them.
+        // Asked for all together, they are refused together: for one of them, or for want of the right.
         let fault = json!({"kind": kind, "action": "DescribeLaunchTemplates", "region": REGION, "status": 400});
         lab().post("fault", &fault);
-        let said: Value = serde_json::from_str(&status(&desk, REGION).0).unwrap();
-        assert!(!said.to_string().contains("unreachable"), "{kind} {said}");
+        assert_eq!(line("g-gone-2"), before, "{kind}");
     }
-    fs::remove_file(desk.path("data/imgctl/facts")).unwrap();
-    let fault = json!({"kind": "InvalidLaunchTemplateId.NotFound", "about": template, "region": REGION,
-        "action": "DescribeLaunchTemplateVersions", "status": 400});
-    lab().post("fault", &fault);
-    let said = desk.done(&["status"]);
-    let line = |target: &str| said.lines().find(|line| line.contains(target)).unwrap().to_owned();
-    assert!(line("g-gone-1").contains("gone:"), "{said}");
-    assert!(!line("g-gone-2").contains("gone:") && !line("g-gone-2").contains('?'), "{said}");
+    let show = lab().get(&format!("group?name=gone-1&region={REGION}"));
+    let ec2 = crate::support::aws(lab()).await.ec2(&REGION.parse().unwrap());
+    let template = show["config"]["template_id"].as_str().unwrap();
+    ec2.delete_launch_template().launch_template_id(template).send().await.unwrap();
+    for known in ["remembered", "forgotten"] {
+        assert!(line("g-gone-1").contains("gone:"), "{known}");
+        assert_eq!(line("g-gone-2"), before, "{known}");
+        drop(fs::remove_file(desk.path("data/imgctl/facts")));
+    }
+}
+
+#[tokio::test]
+async fn a_plan_finds_a_version_that_was_deleted_under_its_group() {
+    const REGION: &str = "eu-west-3";
+    let ami = lab().ami("deleted", &json!({"region": REGION}));
+    lab().group("deleted", &ami, &json!({"region": REGION, "size": 1}));
+    for kind in ["template-version", "new-version"] {
+        lab().post("drift", &json!({"group": "deleted", "kind": kind, "ami": ami, "region": REGION}));
+    }
+    let (names, ids) = (["deleted".to_owned()], ["deleted".parse().unwrap()].into());
+    let kept = crate::support::lab::scratch();
+    let survey = async |depth: Depth| {
+        let aws = crate::support::aws(lab()).await.remembering(Arc::new(FactFile::beside(kept.path())));
+        let (groups, _) = fleets(&Arc::new(aws), REGION, &names);
+        groups.survey(&ids, depth).await.into_values().next().unwrap()
+    };
+    let seen = survey(Depth::Deploying).await.unwrap();
+    assert!(seen.revision.as_str().ends_with(":2"), "{seen:?}");
+    let template = seen.revision.as_str().split(':').next().unwrap().to_owned();
+    let ec2 = crate::support::aws(lab()).await.ec2(&REGION.parse().unwrap());
+    ec2.delete_launch_template_versions().launch_template_id(template).versions("2").send().await.unwrap();
+    assert_eq!(survey(Depth::Running).await.unwrap().revision, seen.revision, "what it says is known for ever");
+    assert!(matches!(survey(Depth::Deploying).await, Err(TargetError::Gone { .. })), "and that it is there is not");
 }
 
 /// AWS clients that repeat as often as imgctl's, and wait a hundredth of the time.

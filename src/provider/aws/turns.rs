@@ -11,6 +11,7 @@ use super::failure::{THROTTLED, is_throttled};
 use super::{Aws, Service};
 use crate::model::Region;
 use aws_sdk_ec2::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_ec2::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,21 @@ use tokio::sync::Notify;
 /// So many calls at first: below every burst that AWS documents for the reads made here (ECS: 50; EC2: 50).
 const AT_FIRST: f64 = 8.0;
 const AT_MOST: f64 = 32.0;
+
+/// What repetitions may cost before there are no more, in the SDK's own unit: 400 of them at once, and four a second from
+/// then on.
+const QUOTA: usize = 2000;
+const QUOTA_A_SECOND: f32 = 20.0;
+const A_REPETITION: u32 = 5;
+
+/// The bound on all repetitions to one service of one region with one set of credentials. The SDK's own is a quarter of
+/// it, shared by all accounts, and comes back only with calls that succeed at once: a fleet that is throttled for a
+/// minute would be left without any.
+pub(super) fn quota(name: String) -> RetryPartition {
+    let bucket = TokenBucket::builder().capacity(QUOTA).refill_rate(QUOTA_A_SECOND);
+    let bucket = bucket.retry_cost(A_REPETITION).throttling_retry_cost(A_REPETITION);
+    RetryPartition::custom(name).token_bucket(bucket.timeout_retry_cost(2 * A_REPETITION).build()).build()
+}
 
 /// The room for calls to one service of one region with one set of credentials.
 #[derive(Debug)]

@@ -104,7 +104,8 @@ impl Templates {
             return Ok(known.image.clone());
         }
         let found = read(&self.aws, &self.region, template, &[version.to_owned()]).await?;
-        Ok(found.first().and_then(|version| version.image().map(str::to_owned)))
+        let found = found.into_iter().next().map(|version| self.facts.keep(&self.region, version));
+        Ok(found.and_then(|version| version.image().map(str::to_owned)))
     }
 
     /// What `$Latest` or `$Default` means at this moment.

@@ -1,5 +1,6 @@
 //! The launch-template versions that groups name: each number read once ever, and what moves read in few calls.
 
+use super::super::Depth;
 use super::super::template::{self, Version};
 use super::super::template_facts::{Heads, TemplateFacts, VersionOutline};
 use super::group::{Group, Named};
@@ -43,14 +44,19 @@ struct Reading<'a> {
     region: &'a Region,
     wanted: Wanted,
     heads: BTreeMap<String, Heads>,
+    /// Templates that are not there any more, whatever is remembered of them.
+    gone: BTreeSet<String>,
 }
 
-/// What these groups launch from. A template or a version that is not there is not in the answer.
+/// What these groups launch from. A template or a version that is not there is not in the answer. What a number means
+/// never changes, and that it was deleted is seen only by asking for it: a plan does, and whoever only looks does not,
+/// unless it is the newest or the default, or its template is gone.
 pub(super) async fn read(
     aws: &Aws,
     facts: &TemplateFacts,
     region: &Region,
     groups: &BTreeMap<String, Group>,
+    depth: Depth,
 ) -> Result<Versions, AwsError> {
     let mut wanted = Wanted::new();
     for slot in groups.values().flat_map(Group::slots) {
@@ -58,7 +64,7 @@ pub(super) async fn read(
             wanted.entry(template).or_default().insert(version);
         }
     }
-    let mut reading = Reading { aws, facts, region, wanted, heads: BTreeMap::new() };
+    let mut reading = Reading { aws, facts, region, wanted, heads: BTreeMap::new(), gone: BTreeSet::new() };
     let floating = reading.templates(|_, names| names.iter().any(|name| name.starts_with('$')));
     if floating.len() > FEW_TEMPLATES {
         reading.describe(&floating).await?;
@@ -66,7 +72,7 @@ pub(super) async fn read(
     if reading.unread().len() > FEW_TEMPLATES {
         reading.list().await?;
     }
-    reading.one_by_one().await?;
+    reading.one_by_one(reading.unread()).await?;
     // Of pinned groups it only says whether there is anything newer: what this process has read will do.
     for template in reading.templates(|template, _| !floating.contains(template)) {
         if let Some(known) = facts.heads(region, &template) {
@@ -75,7 +81,11 @@ pub(super) async fn read(
     }
     let headless = reading.templates(|template, _| !reading.heads.contains_key(template));
     reading.describe(&headless).await?;
-    Ok(reading.versions())
+    if depth == Depth::Deploying {
+        let unproven = reading.names(|template, name| !reading.is_proven(template, name));
+        reading.one_by_one(unproven).await?;
+    }
+    Ok(reading.versions(depth))
 }
 
 impl Reading<'_> {
@@ -88,35 +98,52 @@ impl Reading<'_> {
         self.facts.outline(self.region, template, heads.number(name)?)
     }
 
-    /// Template → the names of versions that nothing is known of yet.
-    fn unread(&self) -> Wanted {
+    /// Template → those names of its versions.
+    fn names(&self, which: impl Fn(&str, &str) -> bool) -> Wanted {
         let of = |(template, names): (&String, &BTreeSet<String>)| {
-            let unknown = names.iter().filter(|name| self.version(template, name).is_none());
-            (template.clone(), unknown.cloned().collect::<BTreeSet<String>>())
+            let chosen = names.iter().filter(|name| which(template, name));
+            (template.clone(), chosen.cloned().collect::<BTreeSet<String>>())
         };
-        self.wanted.iter().map(of).filter(|(_, names)| !names.is_empty()).collect()
+        let there = self.wanted.iter().filter(|(template, _)| !self.gone.contains(*template));
+        there.map(of).filter(|(_, names)| !names.is_empty()).collect()
     }
 
-    /// The numbers that the moving names of these templates mean now (DescribeLaunchTemplates). Without the right to ask,
-    /// or where one of them is gone, nothing is learned here: what needs it asks each template by itself.
+    /// What nothing is known of yet.
+    fn unread(&self) -> Wanted {
+        self.names(|template, name| self.version(template, name).is_none())
+    }
+
+    /// Whether this process has seen that the version is there: by itself, or as the newest or default one.
+    fn is_proven(&self, template: &str, name: &str) -> bool {
+        let heads = self.heads.get(template).copied().unwrap_or_default();
+        let number = heads.number(name);
+        let is_head = number.is_some() && (number == heads.latest || number == heads.default);
+        is_head || number.is_some_and(|number| self.facts.get(self.region, template, number).is_some())
+    }
+
+    /// The numbers that the moving names of these templates mean now (DescribeLaunchTemplates), and which of them are gone:
+    /// for one of them AWS refuses the whole question, so that each half is asked again. Without the right to ask, nothing
+    /// is learned here, and what needs it asks each template by itself.
     async fn describe(&mut self, templates: &BTreeSet<String>) -> Result<(), AwsError> {
         let ids: Vec<String> = templates.iter().cloned().collect();
-        let read = async |chunk: &[String]| {
-            let call =
-                self.aws.ec2(self.region).describe_launch_templates().set_launch_template_ids(Some(chunk.to_vec()));
-            let answer = self.aws.patiently(Service::Ec2, self.region, || call.clone().send()).await;
-            let object = format!("{} launch templates in {}", chunk.len(), self.aws.place(self.region));
-            match answer.map_err(|error| classify("ec2:DescribeLaunchTemplates", &object, error)) {
-                Ok(answer) => Ok(answer.launch_templates.unwrap_or_default()),
-                Err(AwsError::Denied { .. } | AwsError::NotFound { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
+        let mut asked: Vec<Vec<String>> = ids.chunks(TEMPLATES_A_CALL).map(<[String]>::to_vec).collect();
+        while !asked.is_empty() {
+            let reads: Vec<_> = asked.iter().map(|ids| heads_of(self.aws, self.region, ids)).collect();
+            let told: Vec<_> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
+            let mut halves = Vec::new();
+            for (ids, told) in asked.into_iter().zip(told) {
+                match told {
+                    Ok(heads) => heads.into_iter().for_each(|(template, heads)| self.keep_heads(&template, heads)),
+                    Err(AwsError::Denied { .. }) => {}
+                    Err(error) if is_missing(&error) && ids.len() == 1 => self.gone.extend(ids),
+                    Err(error) if is_missing(&error) => {
+                        let (left, right) = ids.split_at(ids.len() / 2);
+                        halves.extend([left.to_vec(), right.to_vec()]);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-        };
-        let reads: Vec<_> = ids.chunks(TEMPLATES_A_CALL).map(read).collect();
-        let found: Vec<Vec<_>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
-        for template in found.into_iter().flatten() {
-            let heads = Heads { latest: template.latest_version_number, default: template.default_version_number };
-            self.keep_heads(template.launch_template_id.as_deref().unwrap_or_default(), heads);
+            asked = halves;
         }
         Ok(())
     }
@@ -163,8 +190,8 @@ impl Reading<'_> {
         }
     }
 
-    /// What is still not known, one call for each template.
-    async fn one_by_one(&mut self) -> Result<(), AwsError> {
+    /// These versions, one call for each template.
+    async fn one_by_one(&mut self, asked: Wanted) -> Result<(), AwsError> {
         let ask = async |(template, mut names): (String, BTreeSet<String>)| {
             if !self.heads.contains_key(&template) {
                 names.extend(["$Latest".to_owned(), "$Default".to_owned()]);
@@ -172,23 +199,43 @@ impl Reading<'_> {
             let names: Vec<String> = names.into_iter().collect();
             match template::read(self.aws, self.region, &template, &names).await {
                 // A template that is gone leaves its own groups unknown, and no others.
-                Err(AwsError::NotFound { .. }) => Ok(Vec::new()),
-                Err(error) if error.code().is_some_and(|code| code.starts_with("InvalidLaunchTemplate")) => {
-                    Ok(Vec::new())
-                }
+                Err(error) if is_missing(&error) => Ok(Vec::new()),
                 rows => rows,
             }
         };
-        let reads: Vec<_> = self.unread().into_iter().map(ask).collect();
+        let reads: Vec<_> = asked.into_iter().map(ask).collect();
         let found: Vec<Vec<Version>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
         self.keep_rows(found.into_iter().flatten().collect());
         Ok(())
     }
 
-    fn versions(&self) -> Versions {
-        let pairs = self.wanted.iter().flat_map(|(id, names)| names.iter().map(move |name| (id, name)));
-        let named = pairs.filter_map(|(id, name)| Some(((id.clone(), name.clone()), self.version(id, name)?)));
+    fn versions(&self, depth: Depth) -> Versions {
+        let believed = self.names(|template, name| depth == Depth::Running || self.is_proven(template, name));
+        let pairs = believed.into_iter().flat_map(|(id, names)| names.into_iter().map(move |name| (id.clone(), name)));
+        let named = pairs.filter_map(|(id, name)| {
+            let version = self.version(&id, &name)?;
+            Some(((id, name), version))
+        });
         let newest = self.heads.iter().filter_map(|(template, heads)| Some((template.clone(), heads.latest?)));
         Versions { named: named.collect(), newest: newest.collect() }
     }
+}
+
+/// The heads of these templates, in one call.
+async fn heads_of(aws: &Aws, region: &Region, ids: &[String]) -> Result<Vec<(String, Heads)>, AwsError> {
+    let call = aws.ec2(region).describe_launch_templates().set_launch_template_ids(Some(ids.to_vec()));
+    let answer = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+    let object = format!("{} launch templates in {}", ids.len(), aws.place(region));
+    let answer = answer.map_err(|error| classify("ec2:DescribeLaunchTemplates", &object, error))?;
+    let heads = answer.launch_templates().iter().filter_map(|found| {
+        let heads = Heads { latest: found.latest_version_number(), default: found.default_version_number() };
+        Some((found.launch_template_id()?.to_owned(), heads))
+    });
+    Ok(heads.collect())
+}
+
+/// EC2 has a code for every way in which an id or a version can lead nowhere: `InvalidLaunchTemplateId.NotFound`,
+/// `….VersionNotFound`, `….Malformed`.
+fn is_missing(error: &AwsError) -> bool {
+    error.code().is_some_and(|code| code.starts_with("InvalidLaunchTemplate"))
 }
