@@ -46,10 +46,10 @@ pub(super) async fn region(
         if let Some(account) = groups.values().find_map(|group| group.account.as_deref()) {
             facts.belong_to(account);
         }
-        let (versions, images) = futures_util::try_join!(
-            versions::read(aws, facts, region, &groups, depth),
-            instances(aws, region, &groups)
-        )?;
+        // Of two refusals the first named is told, whichever came first.
+        let (versions, images) =
+            futures_util::join!(versions::read(aws, facts, region, &groups, depth), instances(aws, region, &groups));
+        let (versions, images) = (versions?, images?);
         let read = Read { groups, versions, images };
         if depth == Depth::Deploying {
             let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
