@@ -7,7 +7,7 @@ use super::index::{self, Index};
 use super::journal::{self, Journal};
 use super::known::damaged;
 use super::live::{Live, Miss};
-use super::records::Position;
+use super::records::{Changes, Position, entry_key};
 use super::remake::Replay;
 use super::segments::{self, Part};
 use super::view::{self, NoView};
@@ -32,7 +32,9 @@ struct Copies {
     /// Entry → the part and the place in it where its line begins, for every line that is an entry.
     begins: BTreeMap<u64, (usize, u64)>,
     index: Option<Arc<Index>>,
-    /// The highest entry that either copy has.
+    /// Lines that the view kept until the index has them, by key.
+    recent: Changes,
+    /// The highest entry that any copy has, or says it has.
     top: Seq,
 }
 
@@ -71,9 +73,6 @@ impl DiskStore {
             Ok(index) => (Some(index?), None),
             Err(why) => (None, Some(why)),
         };
-        if let Some(index) = &index {
-            self.shared.salvage_into(index);
-        }
         let copies = Copies::read(&self.shared.dir, index)?;
         let survey = copies.survey(progress)?;
         if !survey.lost.is_empty() || copies.top == Seq(0) {
@@ -243,8 +242,14 @@ impl Copies {
             }
         }
         let highest = begins.last_key_value().map(|(seq, _)| Seq(*seq)).unwrap_or_default();
-        let indexed = index.as_ref().and_then(|index| index.last_entry().ok().flatten()).unwrap_or_default();
-        Ok(Self { parts, begins, index, top: highest.max(indexed) })
+        // An index that cannot be read any further still says how far it went: what it had is lost then, and not nothing.
+        let said = index.as_ref().and_then(|index| index.applied().ok().flatten()).map(|applied| applied.seq);
+        let indexed = index.as_ref().and_then(|index| index.last_entry().ok().flatten());
+        let recent = view::salvage(dir).map(|(_, changes)| changes).unwrap_or_default();
+        let last = recent.range("e".to_owned().."f".to_owned()).next_back();
+        let kept = last.and_then(|(key, _)| key.get(1..)?.parse().ok()).map(Seq);
+        let top = [said, indexed, kept].into_iter().flatten().fold(highest, Seq::max);
+        Ok(Self { parts, begins, index, recent, top })
     }
 
     /// One entry from the journal if it is there and follows, else from the index; and where the journal has it.
@@ -257,8 +262,15 @@ impl Copies {
                 return Ok(Some((entry, Some((*number, *begin)))));
             }
         }
-        let entry = self.index.as_ref().and_then(|index| line(index, seq).ok().flatten());
-        Ok(entry.filter(|entry| entry.seq == seq && follows(entry)).map(|entry| (entry, None)))
+        let indexed = self.index.as_ref().and_then(|index| line(index, seq).ok().flatten());
+        let fits = |entry: &Entry| entry.seq == seq && follows(entry);
+        let entry = indexed.filter(fits).or_else(|| self.kept(seq).filter(fits));
+        Ok(entry.map(|entry| (entry, None)))
+    }
+
+    /// The view's line, proved by its own hash.
+    fn kept(&self, seq: Seq) -> Option<Entry> {
+        Entry::parse(self.recent.get(&entry_key(seq))?.as_deref()?).ok()
     }
 
     /// The part that holds the byte `offset`.
