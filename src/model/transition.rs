@@ -5,7 +5,7 @@ use super::ledger::{Change, IllegalEntry, LedgerView, Table, ViewError};
 use super::lookup::{ImageRecord, Lookup, lineage_key, rejection_key, version_key};
 use super::{
     Artifact, Cause, Channel, ChannelState, Entry, Event, Hold, Image, ImageKey, Outcome, RecordedTarget, Rejection,
-    Release, Rollout, Seq, StepState,
+    Release, Rollout, Seq, Step, StepState,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,6 +296,10 @@ impl Fold<'_> {
         // A superseded rollout may still report its end: true, written, and without effect.
         if rollout.outcome.is_some() {
             return Ok(());
+        }
+        let undone = |step: &&Step| !matches!(rollout.state(step.number), StepState::Succeeded { .. });
+        if let (Outcome::Succeeded, Some(step)) = (outcome, rollout.steps.iter().find(undone)) {
+            return Err(impossible(format!("rollout {id} has not succeeded: its step {} has not", step.number)));
         }
         let mut state = self.look.channel(&rollout.channel)?;
         match outcome {

@@ -2,8 +2,9 @@
 
 use super::history::{channel, held, key, recorded};
 use super::{ana, at, create, dump_of, verify};
-use imgctl::model::{Event, IllegalEntry, Lookup, Order, Seq, Table};
+use imgctl::model::{Cause, Event, IllegalEntry, Lookup, Order, Outcome, Seq, Step, Table};
 use imgctl::store::{LedgerStore, MemoryStore, StoreError};
+use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 fn over_every_store(rule: fn(&dyn LedgerStore)) {
@@ -54,6 +55,46 @@ fn a_claim_on_what_has_moved_is_refused_and_a_report_is_not() {
         }
         assert_eq!(store.claim(Seq(2), at(3), &ana(), &held("web/prod", "in time")).unwrap().seq, Seq(3));
         assert_eq!(store.append(at(4), &ana(), &held("web/prod", "truth")).unwrap().seq, Seq(4));
+    });
+}
+
+#[test]
+fn a_rollout_has_not_succeeded_before_each_of_its_steps_has() {
+    over_every_store(|store| {
+        store.append(at(1), &ana(), &recorded("web", 1)).unwrap();
+        let step = |number: u32| Step {
+            number,
+            target: format!("web-{number}").parse().unwrap(),
+            wave: 1,
+            slots: BTreeMap::new(),
+            expect: "lt-0abc:1".parse().unwrap(),
+            exact: None,
+            interrupts: None,
+            notes: Vec::new(),
+        };
+        let begun = Event::RolloutStarted {
+            channel: channel("web/prod"),
+            image: key("web", 1),
+            from: None,
+            cause: Cause::Promote,
+            reason: None,
+            steps: vec![step(1), step(2)],
+        };
+        let rollout = store.append(at(2), &ana(), &begun).unwrap().seq;
+        let settled = |step| Event::StepSucceeded {
+            rollout,
+            step,
+            revision: "lt-0abc:2".parse().unwrap(),
+            slots: BTreeMap::new(),
+            running: BTreeMap::new(),
+        };
+        let finished = Event::RolloutFinished { rollout, outcome: Outcome::Succeeded };
+        store.append(at(3), &ana(), &settled(1)).unwrap();
+        let refused = store.append(at(4), &ana(), &finished);
+        let Err(StoreError::Illegal(IllegalEntry::Impossible { why, .. })) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("its step 2 has not"), "{why}");
+        store.append(at(5), &ana(), &settled(2)).unwrap();
+        store.append(at(6), &ana(), &finished).unwrap();
     });
 }
 

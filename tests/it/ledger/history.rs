@@ -2,7 +2,7 @@
 
 use imgctl::model::{
     AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup,
-    OciArtifact, Outcome, Provenance, Rollout, Step,
+    OciArtifact, Outcome, Provenance, Rollout, Step, StepState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +122,7 @@ fn started(dice: &mut Dice, look: Lookup<'_>, channel: Channel, image: ImageKey)
 
 fn progressed(dice: &mut Dice, look: Lookup<'_>, channel: &Channel) -> Event {
     let open = look.channel(channel).unwrap().open.and_then(|id| look.rollout(id).unwrap());
-    let Some(Rollout { id: rollout, steps, image, .. }) = open else {
+    let Some(Rollout { id: rollout, steps, states, image, .. }) = open else {
         return held(&channel.to_string(), "nothing is open");
     };
     let step = 1 + u32::try_from(dice.roll(steps.len() as u64 + 1)).unwrap();
@@ -138,6 +138,16 @@ fn progressed(dice: &mut Dice, look: Lookup<'_>, channel: &Channel) -> Event {
         5 => Event::RolloutFinished { rollout, outcome: Outcome::Failed { reason: "a step failed".into() } },
         6 => Event::RolloutFinished { rollout, outcome: Outcome::RolledBack { reason: "an alarm".into() } },
         7 => Event::RolloutFinished { rollout, outcome: Outcome::Aborted { reason: "given up".into() } },
-        _ => Event::RolloutFinished { rollout, outcome: Outcome::Succeeded },
+        // It has succeeded when each of its steps has; what claims it before is refused.
+        _ => match steps.iter().map(|step| step.number).find(|step| !succeeded(&states, *step)) {
+            Some(step) if dice.roll(4) > 0 => {
+                Event::StepSucceeded { rollout, step, revision, slots: BTreeMap::new(), running }
+            }
+            _ => Event::RolloutFinished { rollout, outcome: Outcome::Succeeded },
+        },
     }
+}
+
+fn succeeded(states: &BTreeMap<u32, StepState>, step: u32) -> bool {
+    matches!(states.get(&step), Some(StepState::Succeeded { .. }))
 }
