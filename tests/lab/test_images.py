@@ -130,6 +130,14 @@ class ImagesTest(LabTest):
         self.assertEqual(seen["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"], 9)
         self.refused("InvalidAMIName.Duplicate", self.ec2.register_image, Name="ccc")
 
+    def test_an_instance_has_volumes_with_its_images_key(self) -> None:
+        key = "arn:aws:kms:eu-west-1:123456789012:key/1111"
+        for name, image, expected in (("g", self.ami("a", kms_key=key), (True, key)), ("h", self.ami("b"), (False, None))):
+            instances = self.group(name, image, size=1)["instances"]
+            filters = [{"Name": "attachment.instance-id", "Values": instances}]
+            volume = self.ec2.describe_volumes(Filters=filters)["Volumes"][0]
+            self.assertEqual((volume["Encrypted"], volume.get("KmsKeyId")), expected)
+
     def test_description_changes(self) -> None:
         image = self.ami("a")
         self.ec2.modify_image_attribute(ImageId=image, Description={"Value": "told"})

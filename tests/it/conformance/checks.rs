@@ -102,3 +102,23 @@ async fn a_key_that_nothing_proves_usable_is_said_to_be_unknown() {
     assert!(outlook.obstacles.is_empty() && outlook.unknown.len() == 1, "{outlook:?}");
     assert!(outlook.unknown[0].contains(key) && outlook.unknown[0].contains("is not known"), "{outlook:?}");
 }
+
+#[tokio::test]
+async fn a_key_that_the_groups_own_volumes_have_is_proven_usable() {
+    let (here, elsewhere) = ["1111", "2222"].map(|end| format!("arn:aws:kms:{REGION}:123456789012:key/{end}")).into();
+    let (_, new) = group("check-proven", &json!({"kms_key": here}));
+    let fleet = fleet("check-proven", None).await;
+    let device = |key: &str| Some(Device { encrypted: true, kms_key: Some(key.to_owned()), ..Device::default() });
+    assert_eq!(check(&fleet, "check-proven", &new, device(&here)).await, Outlook::default());
+    let outlook = check(&fleet, "check-proven", &new, device(&elsewhere)).await;
+    assert!(outlook.unknown.len() == 1 && outlook.unknown[0].contains(&elsewhere), "{outlook:?}");
+    // Without the right to look at volumes nothing is proven, and nothing stands in the way either.
+    let about = lab().show("check-proven")["instances"][0]["id"].clone();
+    lab().post("fault", &json!({"kind": "denied", "action": "DescribeVolumes", "about": about, "times": 1}));
+    let outlook = check(&fleet, "check-proven", &new, device(&here)).await;
+    assert!(outlook.obstacles.is_empty() && outlook.unknown.len() == 1, "{outlook:?}");
+    // A key that could not be read when the image was recorded is no proven one.
+    let unread = Some(Device { encrypted: true, ..Device::default() });
+    let outlook = check(&fleet, "check-proven", &new, unread).await;
+    assert!(outlook.unknown[0].contains("a key that could not be read"), "{outlook:?}");
+}

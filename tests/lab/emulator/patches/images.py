@@ -7,10 +7,12 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.amis import Ami, AmiBackend
+from moto.ec2.models.instances import Instance
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.utils import random_ami_id
 
 DEFAULT_SIZE = 8
+_stock_defaults = Instance.setup_defaults
 
 
 def make_image(backend: Any, name: str, **fields: Any) -> Any:
@@ -158,7 +160,17 @@ def modify_image_attribute(self: Any) -> Any:
 _stock_modify = AmisResponse.modify_image_attribute
 
 
+def _setup_defaults(self: Any) -> None:
+    """AWS: EBS User Guide "EBS encryption": a volume made from an encrypted snapshot has its key. Stock: it has none."""
+    _stock_defaults(self)
+    image = self.ec2_backend.amis.get(self.image_id)
+    for device in self.block_device_mapping.values() if image else ():
+        volume = self.ec2_backend.volumes[device.volume_id]
+        volume.encrypted, volume.kms_key_id = image.ebs_snapshot.encrypted, image.ebs_snapshot.kms_key_id
+
+
 def install() -> None:
+    Instance.setup_defaults = _setup_defaults
     Ami.block_device_mappings = property(_block_device_mappings)
     for action in (register_image, create_image, copy_image, modify_image_attribute):
         setattr(AmisResponse, action.__name__, action)
