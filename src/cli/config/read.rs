@@ -123,7 +123,7 @@ fn read_channels(
     region: Option<&Region>,
 ) -> BTreeMap<Channel, ChannelConfig> {
     let mut read = BTreeMap::new();
-    let mut seen = BTreeMap::new();
+    let mut seen = Seen::default();
     for (name, environments) in channels.named() {
         let Some(name) = chosen::<ImageName>(channels, &name) else { continue };
         for (env, section) in environments.named() {
@@ -146,8 +146,13 @@ fn chosen<T: FromStr<Err = ParseError>>(section: &Section<'_>, name: &Spanned<St
     None
 }
 
-/// Target ids met so far, with the channel of the first one.
-type Seen = BTreeMap<TargetId, Channel>;
+/// Targets met so far.
+#[derive(Default)]
+struct Seen {
+    ids: BTreeMap<TargetId, Channel>,
+    /// The object in words → every target that is it.
+    objects: BTreeMap<String, Vec<TargetSpec>>,
+}
 
 fn read_channel(
     section: Section<'_>,
@@ -202,21 +207,43 @@ fn read_target(
     let (region, access) = (spec::read_region(&section, kind), spec::read_access(&section, kind));
     let region = region.or_else(|| default.cloned());
     let wave = section.number("wave", 1..=1000).and_then(|wave| u32::try_from(wave.into_inner()).ok()).unwrap_or(1);
-    let settings = reader(&section);
+    let settings = reader(&section).map(|settings| settings.relative_to(place.directory));
+    let spec = settings.zip(id).map(|(settings, id)| {
+        let (id, channel) = (id.into_inner(), channel.clone());
+        TargetSpec { id, channel, wave, region, access, settings }
+    });
+    if let Some(spec) = &spec {
+        note_object(&section, spec, seen);
+    }
     section.finish();
-    let settings = settings?.relative_to(place.directory);
-    let (id, channel) = (id?.into_inner(), channel.clone());
-    Some(TargetSpec { id, channel, wave, region, access, settings })
+    spec
+}
+
+/// Two targets that move one object would undo each other, each believing that somebody else did.
+fn note_object(section: &Section<'_>, spec: &TargetSpec, seen: &mut Seen) {
+    let others = seen.objects.entry(spec.object()).or_default();
+    let containers = spec.settings.containers();
+    let overlaps = |other: &&TargetSpec| {
+        let theirs = other.settings.containers();
+        containers.is_empty() || theirs.is_empty() || !containers.is_disjoint(&theirs)
+    };
+    if let (Some(other), Some(named)) = (others.iter().find(overlaps), section.text(spec.settings.key())) {
+        let title = format!("two targets are {}", spec.object());
+        let label = format!("`{}` of {} is the same one", other.id, other.channel);
+        let help = "an object follows one channel, once: take one of the two out".to_owned();
+        section.fault_with_help(named.span(), title, label, Some(help));
+    }
+    others.push(spec.clone());
 }
 
 fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {
-    if let Some(elsewhere) = seen.get(id.get_ref()) {
+    if let Some(elsewhere) = seen.ids.get(id.get_ref()) {
         let title = format!("two targets are called `{id}`", id = id.get_ref());
         let help = "the ledger remembers targets by id: give each its own".to_owned();
         section.fault_with_help(id.span(), title, format!("{elsewhere} has one already"), Some(help));
         return;
     }
-    seen.insert(id.get_ref().clone(), channel.clone());
+    seen.ids.insert(id.get_ref().clone(), channel.clone());
 }
 
 fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {

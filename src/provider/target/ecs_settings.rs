@@ -31,6 +31,11 @@ impl EcsSettings {
         let (time_limit, poll_interval) = (Duration::from_secs(3600), Duration::from_secs(5));
         Self { cluster, service, container, time_limit, poll_interval }
     }
+
+    /// The cluster's name, also where the config says its ARN.
+    pub fn cluster_name(&self) -> &str {
+        self.cluster.rsplit('/').next().unwrap_or(&self.cluster)
+    }
 }
 
 /// From a minute, so that a typing mistake does not give up at once, to a week.

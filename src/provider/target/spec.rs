@@ -9,10 +9,10 @@ use super::fleets::Fleets;
 use super::kubernetes::{KubernetesFleet, KubernetesSpec};
 use super::kubernetes_settings::{self, KubernetesSettings};
 use super::launch_template::{self, LaunchTemplateFleet, LaunchTemplateSettings, LaunchTemplateSpec};
-use crate::model::{Channel, Region, TargetId};
+use crate::model::{Channel, Region, SlotName, TargetId};
 use crate::provider::aws::{Access, Aws, Role};
 use crate::provider::section::Section;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +29,20 @@ pub struct TargetSpec {
     /// With which credentials AWS is asked about it.
     pub access: Access,
     pub settings: TargetSettings,
+}
+
+impl TargetSpec {
+    /// The object that is moved, in words, as far as the config tells it: one account may still be reached by two roles.
+    pub fn object(&self) -> String {
+        let object = self.settings.object();
+        match (&self.region, self.access.is_default()) {
+            _ if matches!(self.settings, TargetSettings::Kubernetes(_)) => object,
+            (Some(region), true) => format!("{object} in {region}"),
+            (Some(region), false) => format!("{object} in {region} {}", self.access),
+            (None, true) => object,
+            (None, false) => format!("{object} {}", self.access),
+        }
+    }
 }
 
 /// What a kind of target needs to know besides.
@@ -48,6 +62,39 @@ impl TargetSettings {
             Self::Ecs(_) => ecs_settings::KIND,
             Self::Kubernetes(_) => kubernetes_settings::KIND,
             Self::LaunchTemplate(_) => launch_template::KIND,
+        }
+    }
+
+    /// The key that names the object, and the object in words.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Asg(_) => "name",
+            Self::Ecs(_) => "service",
+            Self::Kubernetes(_) => "workload",
+            Self::LaunchTemplate(_) => "template",
+        }
+    }
+
+    fn object(&self) -> String {
+        match self {
+            Self::Asg(asg) => format!("Auto Scaling group {}", asg.name),
+            Self::Ecs(ecs) => format!("ECS service {} of cluster {}", ecs.service, ecs.cluster_name()),
+            Self::LaunchTemplate(template) => format!("launch template {}", template.id),
+            Self::Kubernetes(own) => {
+                let namespace = own.namespace.as_ref().map(|namespace| format!(" of namespace {namespace}"));
+                let file = own.cluster.kubeconfig.as_ref().filter(|_| own.cluster.context.is_some());
+                let file = file.map(|file| format!(" of {}", file.display())).unwrap_or_default();
+                format!("{}{} in {}{file}", own.workload, namespace.unwrap_or_default(), own.cluster)
+            }
+        }
+    }
+
+    /// The containers of the object that are meant; empty: all that it has.
+    pub fn containers(&self) -> BTreeSet<SlotName> {
+        match self {
+            Self::Asg(_) | Self::LaunchTemplate(_) => BTreeSet::new(),
+            Self::Ecs(ecs) => [ecs.container.clone()].into(),
+            Self::Kubernetes(workload) => workload.containers.iter().cloned().collect(),
         }
     }
 
