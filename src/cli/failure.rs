@@ -103,7 +103,8 @@ impl Failure {
             Self::Bug { .. } => Exit::Bug,
             Self::Store(error) | Self::Flow(FlowError::Store(error)) => store_exit(error),
             Self::Record(RecordError::Store(error)) => store_exit(error),
-            Self::Flow(FlowError::Blocked(_)) => Exit::Blocked,
+            // No answer is not a no: the same plan may be fine when it can be made.
+            Self::Flow(FlowError::Blocked(plan)) if !plan.is_unread() => Exit::Blocked,
             Self::Flow(FlowError::Busy | FlowError::Changed(_)) => Exit::Busy,
             Self::Config(_)
             | Self::Lookup(_)

@@ -56,6 +56,11 @@ impl Screen {
         }
     }
 
+    /// Whether results and remarks are seen by the same eyes, on a terminal where things move.
+    pub fn is_one_terminal(&self) -> bool {
+        self.lively && self.width.is_some()
+    }
+
     /// Columns for text that is always wrapped, such as a quoted line of the config.
     pub fn columns(&self) -> usize {
         self.width.unwrap_or(120)

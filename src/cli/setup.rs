@@ -155,6 +155,10 @@ impl Setup {
         let plain = self.config.registries.iter().filter(|(_, registry)| registry.plain_http);
         let plain_http = plain.map(|(host, _)| host.clone()).collect();
         let settings = RegistrySettings { plain_http, docker_config: None };
+        // Made known, and not asked: an AMI that only a target's own account sees is read with its credentials.
+        for target in self.config.channels.values().flat_map(|channel| &channel.targets) {
+            let _shared = aws.under(&target.access);
+        }
         Sources::new(Arc::clone(aws), Arc::new(RegistrySource::new(settings, Patience::default())))
     }
 

@@ -75,7 +75,7 @@ async fn motion(
         if waited > pace.limit {
             let why = said.map(|said| format!(": {said}")).unwrap_or_default();
             let reason = format!("{deployment} has not ended after {} minutes{why}", pace.limit.as_secs() / 60);
-            return Err(failed(target, reason).await);
+            return Err(End::Failed { reason, remains: Remains::GoesOn, running: running(target).await });
         }
         tokio::select! {
             () = ctx.clock.sleep(pace.poll) => {}
@@ -101,7 +101,7 @@ async fn failed(target: &dyn Target, reason: String) -> End {
 /// The refresh's word is not enough: protected and standby instances stay old under a success.
 async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion) -> End {
     let mut right = 0;
-    let mut last = Err(TargetError::Gone { what: step.target.to_string() });
+    let mut last = Err(TargetError::Gone { what: step.target.to_string(), keys: None });
     for look in 0..LOOKS {
         if look > 0 {
             tokio::select! {
@@ -130,7 +130,7 @@ async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion
 async fn observe(ctx: &Ctx<'_>, target: &dyn Target, step: &Step) -> Result<Observed, TargetError> {
     let mut seen = [(step.target.clone(), target.observe().await)].into();
     drop(recognise(ctx, &mut seen));
-    seen.remove(&step.target).unwrap_or_else(|| Err(TargetError::Gone { what: step.target.to_string() }))
+    seen.remove(&step.target).unwrap_or_else(|| Err(TargetError::Gone { what: step.target.to_string(), keys: None }))
 }
 
 fn unsettled(seen: &Observed, step: &Step, motion: &Motion) -> End {

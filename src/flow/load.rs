@@ -82,7 +82,10 @@ fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Resul
 pub(super) fn sight(answer: &Result<Observed, TargetError>) -> Sight {
     match answer {
         Ok(observed) => Sight::Seen(Box::new(observed.clone())),
-        Err(error @ TargetError::Gone { .. }) => Sight::Gone { why: error.to_string() },
+        Err(error @ TargetError::Gone { .. }) => {
+            let fix = error.hint().unwrap_or_else(|| "imgctl drift shows what else is wrong with it".to_owned());
+            Sight::Gone { why: error.to_string(), fix }
+        }
         Err(error) => {
             let fix = error.hint().unwrap_or_else(|| "run the same command again".to_owned());
             Sight::Unreachable { why: error.to_string(), fix }
@@ -116,6 +119,7 @@ fn addresses(snapshot: &Snapshot) -> Vec<ImageRef> {
 pub(super) fn fitness(answer: Availability) -> Fitness {
     match answer {
         Availability::Available => Fitness::Fit,
+        Availability::Deprecated { at } => Fitness::Deprecated { at },
         Availability::Gone { why } | Availability::Unusable { why } => Fitness::Unfit { why },
         Availability::Unknown { why } => Fitness::Unknown { why },
     }

@@ -112,7 +112,7 @@ pub enum StepNews<'a> {
 pub enum FlowError {
     #[error("there is no channel {channel} in the config")]
     NoChannel { channel: Channel, near: Option<String> },
-    #[error("the plan must not run")]
+    #[error("{}", refusal(.0))]
     Blocked(Box<Plan>),
     #[error("things moved while the plan was shown; nothing was done")]
     Changed(Box<Plan>),
@@ -140,6 +140,14 @@ pub enum FlowError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn refusal(plan: &Plan) -> &'static str {
+    if plan.is_unread() {
+        "no plan could be made: not everything it depends on could be read"
+    } else {
+        "the plan must not run"
+    }
 }
 
 impl From<ViewError> for FlowError {

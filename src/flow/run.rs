@@ -42,6 +42,8 @@ pub enum Remains {
     Returned,
     /// Some or all of it runs the new image.
     Changed,
+    /// The same, and the platform still goes on: nobody waits for it any more, and nobody stopped it.
+    GoesOn,
 }
 
 /// One target of a rollout, as it was left.
@@ -208,7 +210,7 @@ async fn close(ctx: &Ctx<'_>, plan: Plan, rollout: &Rollout, reports: Vec<StepRe
         _ if failures.is_empty() => Outcome::Succeeded,
         Remains::Untouched => Outcome::Failed { reason: failures.join("; ") },
         Remains::Returned if rollout.cause == Cause::Promote => Outcome::RolledBack { reason: failures.join("; ") },
-        Remains::Returned | Remains::Changed => match bring_back(ctx, rollout, &failures).await? {
+        Remains::Returned | Remains::Changed | Remains::GoesOn => match bring_back(ctx, rollout, &failures).await? {
             Return::Began(returned) => {
                 let by = returned.rollout.unwrap_or(rollout.id);
                 ending.returned = Some(returned);
@@ -249,6 +251,7 @@ fn failure(report: &StepReport) -> Option<String> {
 /// The worst that any target of a failed rollout was left with.
 pub fn remains(reports: &[StepReport]) -> Remains {
     let worst = reports.iter().map(|report| match &report.end {
+        StepEnd::Failed { remains: Remains::GoesOn, .. } => 3,
         StepEnd::Failed { remains: Remains::Returned, .. } => 1,
         StepEnd::Failed { remains: Remains::Untouched, .. } => 0,
         StepEnd::Left { why } if why == NOT_BEGUN || why == WAITS => 0,
@@ -257,7 +260,8 @@ pub fn remains(reports: &[StepReport]) -> Remains {
     match worst.max() {
         None | Some(0) => Remains::Untouched,
         Some(1) => Remains::Returned,
-        Some(_) => Remains::Changed,
+        Some(2) => Remains::Changed,
+        Some(_) => Remains::GoesOn,
     }
 }
 

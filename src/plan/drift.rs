@@ -82,7 +82,10 @@ fn of_target(witnesses: &Witnesses) -> Vec<Finding> {
             let found = whole(witnesses, World::Unreadable, format!("it could not be observed: {why}"));
             vec![Finding { remedy: Some(fix.clone()), ..found }]
         }
-        Sight::Gone { why } => vec![whole(witnesses, World::Absent, format!("it is not there: {why}"))],
+        Sight::Gone { why, fix } => {
+            let found = whole(witnesses, World::Absent, format!("it is not there: {why}"));
+            vec![Finding { remedy: Some(format!("bring it back, or {fix}")), ..found }]
+        }
         Sight::Seen(observed) => of_observed(witnesses, observed),
     }
 }
@@ -363,7 +366,7 @@ mod tests {
     /// What a target says: `a`, `a via $Latest`, `? via $Latest`, each with `runs b` or `runs 2 b, 1 c` after it.
     fn sight(text: &str) -> Sight {
         match text {
-            "none" => return Sight::Gone { why: "no Auto Scaling group `web`".into() },
+            "none" => return Sight::Gone { why: "no Auto Scaling group `web`".into(), fix: "mend its name".into() },
             "unreadable" => {
                 return Sight::Unreachable { why: "access denied".into(), fix: "imgctl status web/prod".into() };
             }
@@ -612,7 +615,7 @@ mod tests {
         assert_eq!(remedy("a | - | b"), [promote]);
         assert_eq!(remedy("a | b | b"), [format!("let the code say what web@1.4.2 is, then: {promote}")]);
         assert_eq!(remedy("- | - | a"), ["imgctl record web@VERSION SOURCE, then: imgctl promote web@VERSION prod"]);
-        assert_eq!(remedy("a | - | none"), ["bring it back, or mend `web-asg` in imgctl.toml"]);
+        assert_eq!(remedy("a | - | none"), ["bring it back, or mend its name"]);
         for row in ["a | b | a", "a | b | c", "a | - | a runs 1 b", "a | - | a via $Latest", "a | - | unreadable"] {
             assert!(
                 remedy(row).iter().all(|remedy| remedy.contains("imgctl ") || remedy.contains("terraform ")),

@@ -67,6 +67,8 @@ pub enum Sight {
     /// The platform says there is no such thing.
     Gone {
         why: String,
+        /// What names it, and where that can be mended.
+        fix: String,
     },
     /// No answer: unknown, and never taken for good.
     Unreachable {
@@ -80,8 +82,16 @@ pub enum Sight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fitness {
     Fit,
-    Unfit { why: String },
-    Unknown { why: String },
+    /// Fit, and from this moment on its owner advises against it (EC2 EnableImageDeprecation).
+    Deprecated {
+        at: Timestamp,
+    },
+    Unfit {
+        why: String,
+    },
+    Unknown {
+        why: String,
+    },
 }
 
 /// What will be done, and why it must not be.
@@ -109,6 +119,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Nothing is known to speak against it: what it depends on could not be read.
+    pub fn is_unread(&self) -> bool {
+        !self.blockers.is_empty() && self.blockers.iter().all(|blocker| blocker.kind == BlockerKind::Unknown)
+    }
+
     /// Neither something to do nor something to write.
     pub fn is_noop(&self) -> bool {
         self.steps.is_empty() && self.done && self.blockers.is_empty()

@@ -1,8 +1,9 @@
 //! Promote: put this image on every target of this channel.
 
 use super::slots::{Need, need, step};
-use super::{Blocker, BlockerKind, Plan, Sight, Snapshot, TargetView};
-use crate::model::{Cause, ImageKey, StepState, TargetId};
+use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot, TargetView};
+use crate::model::{Cause, ImageKey, ImageRef, StepState, TargetId};
+use std::collections::BTreeSet;
 
 /// The plan that brings every target of the channel to `image`.
 pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
@@ -94,6 +95,22 @@ pub(super) fn add_steps(plan: &mut Plan, snapshot: &Snapshot, key: &ImageKey) {
             Need::Step { wanted, notes } => plan.steps.extend(step(&plan.cause, number, id, view, wanted, notes)),
         }
     }
+    let deprecated = deprecated(snapshot, plan);
+    plan.notes.extend(deprecated);
+}
+
+/// AMIs that the plan moves to although their owner advises against it: they launch as before.
+fn deprecated(snapshot: &Snapshot, plan: &Plan) -> Vec<String> {
+    let wanted: BTreeSet<ImageRef> = plan.questions().flat_map(|step| step.wanted().into_values()).collect();
+    let since = |address: &ImageRef| match snapshot.fitness.get(address)? {
+        Fitness::Deprecated { at } if *at <= snapshot.now => Some(*at),
+        _ => None,
+    };
+    let dated = wanted.iter().filter_map(|address| Some((address, since(address)?)));
+    let said = dated.map(|(address, at)| {
+        format!("{} is deprecated since {}: it launches still", address.short(), at.strftime("%Y-%m-%d"))
+    });
+    said.collect()
 }
 
 #[cfg(test)]
@@ -112,6 +129,22 @@ mod tests {
             "web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1; target b: ami-2 recorded web@2",
         );
         check(&plan(&world, "web@2"), "~ a  ami-00000001 → ami-00000002\n= b");
+    }
+
+    #[test]
+    fn a_deprecated_image_is_noted_from_its_moment_on_and_moves() {
+        let world = World::parse("web@1 = ami-1; web@2 = ami-2; current web@1; target a: ami-1");
+        let mut snapshot = world.snapshot();
+        let notes = |at, snapshot: &mut Snapshot| {
+            snapshot.fitness.insert("ami-00000002@eu-west-1".parse().unwrap(), Fitness::Deprecated { at });
+            let plan = promote(snapshot, &"web@2".parse().unwrap());
+            assert_eq!((plan.steps.len(), plan.blockers.len()), (1, 0));
+            plan.notes
+        };
+        let now = snapshot.now;
+        let said = format!("ami-00000002 is deprecated since {}: it launches still", now.strftime("%Y-%m-%d"));
+        assert_eq!(notes(now, &mut snapshot), [said]);
+        assert!(notes(now + jiff::SignedDuration::from_secs(1), &mut snapshot).is_empty());
     }
 
     #[test]

@@ -49,8 +49,7 @@ pub(super) enum Need {
 pub(super) fn need(snapshot: &Snapshot, id: &TargetId, view: &TargetView, image: &Image) -> Need {
     let observed = match &view.sight {
         Sight::Seen(observed) => observed,
-        Sight::Gone { why } => {
-            let fix = "mend the name or region in imgctl.toml, or take the target out of the channel";
+        Sight::Gone { why, fix } => {
             return blocked(Blocker::new(BlockerKind::Gone, id, why, fix));
         }
         Sight::Unreachable { why, fix } => {
@@ -121,7 +120,7 @@ pub(super) fn unfit(image: &ImageKey, address: &ImageRef, fitness: &Fitness) -> 
             let fix = "try again: nothing moves to an image that may not be there";
             Some(Blocker::new(BlockerKind::Unknown, image, what, fix))
         }
-        Fitness::Fit => None,
+        Fitness::Fit | Fitness::Deprecated { .. } => None,
     }
 }
 

@@ -120,7 +120,7 @@ impl World {
 
     fn target(&mut self, id: &str, words: &[&str]) {
         let sight = match words {
-            ["gone"] => Sight::Gone { why: "there is no such group".into() },
+            ["gone"] => Sight::Gone { why: "there is no such group".into(), fix: "mend its name".into() },
             ["unreachable"] => Sight::Unreachable { why: "no answer".into(), fix: "ask again".into() },
             _ => Sight::Seen(Box::new(observed(id, words))),
         };

@@ -141,6 +141,11 @@ impl Aws {
         Arc::clone(other)
     }
 
+    /// Those that were made from these: one for each further account (or profile) of the config.
+    pub fn others(&self) -> Vec<Arc<Self>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Whether these are the credentials that everything else is asked with.
     pub fn is_default(&self) -> bool {
         self.access.is_default()

@@ -125,6 +125,21 @@ async fn a_step_that_takes_too_long_is_interrupted_and_brought_back() {
 }
 
 #[tokio::test]
+async fn where_a_failure_stops_a_step_that_takes_too_long_is_said_to_go_on_and_a_rollback_stops_it() {
+    let mut stage = two_released("en-goes", 1, slow()).await;
+    stage.channels.values_mut().for_each(|spec| spec.stop_on_failure = true);
+    stage.hurry(Duration::from_secs(2)).await;
+    let ending = stage.promote("3").await.unwrap();
+    assert!(matches!(ending.outcome, Some(Outcome::Failed { .. })) && ending.returned.is_none(), "{ending:?}");
+    assert_eq!(flow::remains(&ending.reports), flow::Remains::GoesOn);
+    let refreshes = lab().show(&stage.groups[0])["refreshes"].clone();
+    assert_eq!(refreshes[0]["status"], "InProgress", "nobody stopped it: {refreshes}");
+    let back = stage.rollback(Back::default()).await.unwrap();
+    assert_eq!(back.outcome, Some(Outcome::Succeeded), "{:?}", back.reports);
+    assert_eq!((stage.runs(), standing(&stage)), (vec!["2".to_owned()], ("2".to_owned(), false, vec!["3".to_owned()])));
+}
+
+#[tokio::test]
 async fn one_more_target_that_cannot_take_the_channels_image_takes_nothing_from_the_others() {
     let mut stage = Stage::new("en-more", 2, &[json!({}), slow()]).await;
     stage.promote("1").await.unwrap();

@@ -20,6 +20,7 @@ scenarios! {
     a_channel_is_held_until_somebody_lifts_it
     a_container_image_is_known_by_its_bytes
     a_crash_looping_version_is_brought_back
+    a_deprecated_image_is_said_and_moves
     a_deployment_follows_its_channel
     a_deployment_of_ecs_is_turned_back_while_it_runs
     a_fault_in_the_config_is_shown_where_it_stands

@@ -1,6 +1,6 @@
 //! `rollback`: return a channel to a release underneath.
 
-use super::rollout::{How, go, reasoned};
+use super::rollout::{self, How, go, reasoned};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::style::Palette;
 use crate::cli::setup::{Cloud, Setup};
@@ -105,7 +105,7 @@ async fn check(args: &Rollback, setup: &Setup, cloud: &Cloud, intent: &Intent) -
     let ready = plan.blockers.is_empty();
     let document = json!({ "ready": ready, "plan": plan });
     setup.screen.show("rollback-check/1", document, || answer(&plan, &args.again(), setup.screen.out))?;
-    Ok(if ready { Exit::Done } else { Exit::Blocked })
+    Ok(rollout::ready(&plan))
 }
 
 fn answer(plan: &Plan, command: &str, paint: Palette) -> String {

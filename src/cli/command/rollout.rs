@@ -4,7 +4,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::plan::render;
 use crate::cli::screen::Screen;
 use crate::cli::setup::{Cloud, Setup};
-use crate::flow::{self, Ending, Intent, StepEnd};
+use crate::flow::{self, Ending, Intent, Remains, StepEnd};
 use crate::model::{Cause, Channel, ImageKey, Outcome};
 use crate::plan::{Plan, Sight};
 use clap::Args;
@@ -58,7 +58,16 @@ pub async fn go(setup: &Setup, cloud: &Cloud, intent: &Intent, how: &How) -> Res
 /// The plan as the result itself.
 pub fn show_plan(screen: &Screen, plan: &Plan) -> Result<Exit, Failure> {
     screen.show("plan/1", json!({ "plan": plan }), || render(plan, screen.out))?;
-    Ok(if plan.blockers.is_empty() { Exit::Done } else { Exit::Blocked })
+    Ok(ready(plan))
+}
+
+/// How a plan that is only looked at exits: as it would if it were to be carried out.
+pub fn ready(plan: &Plan) -> Exit {
+    match (plan.blockers.is_empty(), plan.is_unread()) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Blocked,
+    }
 }
 
 /// Refused before anything is asked of the cloud.
@@ -119,7 +128,13 @@ fn text(ending: &Ending) -> String {
     for report in &ending.reports {
         match &report.end {
             StepEnd::Succeeded => {}
-            StepEnd::Failed { reason, .. } => lines.push_str(&format!("{} failed: {reason}\n", report.target)),
+            StepEnd::Failed { reason, remains } => {
+                lines.push_str(&format!("{} failed: {reason}\n", report.target));
+                if *remains == Remains::GoesOn && ending.returned.is_none() {
+                    lines
+                        .push_str(&format!("{} is still being moved: its platform goes on by itself\n", report.target));
+                }
+            }
             StepEnd::Left { why } => lines.push_str(&format!("{} is unfinished: {why}\n", report.target)),
         }
     }
@@ -128,14 +143,20 @@ fn text(ending: &Ending) -> String {
         (Some(Outcome::Succeeded), _) => format!("{channel} is at {image} (rollout {rollout})\n"),
         (_, Some(returned)) => format!("rollout {rollout} failed; {}", text(returned)),
         (Some(Outcome::RolledBack { .. }), _) => {
-            let from = ending.plan.from.as_ref().map(|from| format!(" at {from}")).unwrap_or_default();
-            format!("rollout {rollout} was rolled back by the platform; {channel} stays{from}\n")
+            format!("rollout {rollout} was rolled back by the platform{}\n", stays(ending))
         }
+        // Why is said above, target by target.
+        (Some(Outcome::Failed { .. }), _) => format!("rollout {rollout} failed{}\n", stays(ending)),
         (Some(outcome), _) => format!("rollout {rollout} {outcome}\n"),
         (None, _) => format!("rollout {rollout} of {image} on {channel} is not finished\n"),
     };
     lines.push_str(&last);
     lines
+}
+
+/// The channel itself has not moved, whatever its targets run.
+fn stays(ending: &Ending) -> String {
+    ending.plan.from.as_ref().map(|from| format!("; {} stays at {from}", ending.plan.channel)).unwrap_or_default()
 }
 
 /// Target by target what runs now, where one of several failed.
@@ -147,7 +168,7 @@ fn runs(ending: &Ending) -> String {
                 let counts = observed.running.iter().map(|(image, count)| format!("{count} × {}", image.short()));
                 counts.collect::<Vec<_>>().join(", ")
             }
-            Sight::Gone { why } | Sight::Unreachable { why, .. } => format!("unknown: {why}"),
+            Sight::Gone { why, .. } | Sight::Unreachable { why, .. } => format!("unknown: {why}"),
         };
         format!("  {target} runs {runs}\n")
     });
@@ -162,7 +183,13 @@ fn hints(ending: &Ending) -> Vec<String> {
         (Some(Outcome::Failed { .. }), _, _) => {
             vec![
                 format!("imgctl status {channel} shows what runs"),
-                brings_back(channel, &ending.plan.cause, ending.plan.from.as_ref()),
+                match flow::remains(&ending.reports) {
+                    // What is under way keeps a promotion from being made, and is what a rollback interrupts.
+                    Remains::GoesOn if ending.plan.cause == Cause::Promote => {
+                        format!("imgctl rollback {channel} stops what goes on, and brings back what was replaced")
+                    }
+                    _ => brings_back(channel, &ending.plan.cause, ending.plan.from.as_ref()),
+                },
             ]
         }
         (Some(Outcome::RolledBack { .. }), _, _) => vec![format!("imgctl log {channel}")],

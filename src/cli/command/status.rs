@@ -117,7 +117,7 @@ fn runs(sight: &Sight) -> String {
             }
             text
         }
-        Sight::Gone { why } => format!("gone: {why}"),
+        Sight::Gone { why, .. } => format!("gone: {why}"),
         Sight::Unreachable { why, .. } => format!("unknown: {why}"),
     }
 }
@@ -126,7 +126,7 @@ fn document(standing: &Standing) -> Value {
     let targets = standing.targets.iter().map(|(id, (recorded, sight))| {
         let (seen, why) = match sight {
             Sight::Seen(observed) => (Some(observed), None),
-            Sight::Gone { why } => (None, Some(format!("gone: {why}"))),
+            Sight::Gone { why, .. } => (None, Some(format!("gone: {why}"))),
             Sight::Unreachable { why, .. } => (None, Some(format!("unreachable: {why}"))),
         };
         let mark = match mark(recorded.as_ref(), sight) {

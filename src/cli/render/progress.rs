@@ -84,7 +84,7 @@ impl Watch for Progress {
         let paint = self.screen.err;
         match news {
             StepNews::Succeeded => return self.end(step, &paint.plus("done, and every instance runs it")),
-            StepNews::Failed(why) => return self.end(step, &paint.minus(&format!("failed: {why}"))),
+            StepNews::Failed(why) => return self.end(step, &paint.minus(&failed(why, self.screen.is_one_terminal()))),
             StepNews::Left(why) => return self.end(step, &paint.tilde(why)),
             StepNews::Ordered | StepNews::Moving(_) | StepNews::Verifying | StepNews::NoAnswer(_) => {}
         }
@@ -110,6 +110,11 @@ impl Watch for Progress {
             self.screen.say(text);
         }
     }
+}
+
+/// Where the result is printed to the same terminal, the reason is told there, whole: a bar has one line for it.
+fn failed(why: &str, told_below: bool) -> String {
+    if told_below { "failed".to_owned() } else { format!("failed: {why}") }
 }
 
 fn sentence(news: StepNews<'_>) -> String {
@@ -242,6 +247,12 @@ impl Drop for Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_on_one_terminal() {
+        assert_eq!(failed("no room", true), "failed");
+        assert_eq!(failed("no room", false), "failed: no room");
+    }
 
     #[test]
     fn a_deployment_says_how_far_it_is() {

@@ -47,7 +47,33 @@ impl AmiSource {
         Ok(all)
     }
 
+    /// Those that these credentials do not see are asked for with those of the targets: an image may be their own.
     async fn describe_region(&self, region: &Region, ids: &[AmiId]) -> Result<Described, SourceError> {
+        let (mut missing, nowhere) = match self.describe_own(region, ids).await {
+            Err(SourceError::NoSuchAmi { ids, region, account }) => {
+                (ids.clone(), SourceError::NoSuchAmi { ids, region, account })
+            }
+            answer => return answer,
+        };
+        let here: Vec<AmiId> = ids.iter().filter(|id| !missing.contains(id)).cloned().collect();
+        let mut all = if here.is_empty() { Described::default() } else { self.describe_own(region, &here).await? };
+        for other in self.aws.others() {
+            let source = Self::new(other);
+            let seen = source.filtered(region, &missing).await?;
+            let seen: Vec<AmiId> = missing.iter().filter(|id| is_among(&seen, id)).cloned().collect();
+            if !seen.is_empty() {
+                all.join(source.describe_own(region, &seen).await?);
+                all.notes.push(format!("{} is read in {}", listed(&seen), source.aws.place(region)));
+                missing.retain(|id| !seen.contains(id));
+            }
+            if missing.is_empty() {
+                return Ok(all);
+            }
+        }
+        Err(nowhere)
+    }
+
+    async fn describe_own(&self, region: &Region, ids: &[AmiId]) -> Result<Described, SourceError> {
         let images = self.images(region, ids).await?;
         let mut artifacts = Vec::new();
         for image in &images {
@@ -89,6 +115,19 @@ impl AmiSource {
         Err(SourceError::NoSuchAmi { ids: missing, region: region.clone(), account })
     }
 
+    /// Those that these credentials see, or those of any target: whether the very target sees its own is its own check.
+    async fn seen(&self, region: &Region, ids: &[AmiId]) -> Result<Vec<Image>, AwsError> {
+        let mut found = self.filtered(region, ids).await?;
+        for other in self.aws.others() {
+            let missing: Vec<AmiId> = ids.iter().filter(|id| !is_among(&found, id)).cloned().collect();
+            if missing.is_empty() {
+                break;
+            }
+            found.extend(Self::new(other).filtered(region, &missing).await?);
+        }
+        Ok(found)
+    }
+
     /// Those of the ids that are there. Ids that are not there do not fail a filter.
     async fn filtered(&self, region: &Region, ids: &[AmiId]) -> Result<Vec<Image>, AwsError> {
         let mut found = Vec::new();
@@ -96,7 +135,7 @@ impl AmiSource {
             let filter = filter("image-id", chunk.iter().map(AmiId::to_string).collect());
             let call =
                 self.aws.ec2(region).describe_images().filters(filter).include_deprecated(true).include_disabled(true);
-            let object = format!("{} in {region}", listed(chunk));
+            let object = format!("{} in {}", listed(chunk), self.aws.place(region));
             let answer = self.aws.patiently(Service::Ec2, region, || call.clone().send()).await;
             let answer = answer.map_err(|error| classify("ec2:DescribeImages", &object, error))?;
             found.extend(answer.images.unwrap_or_default());
@@ -170,10 +209,14 @@ impl AmiSource {
     /// Whether each can be launched: one DescribeImages per region and 200 AMIs. Every one asked for is in the answer.
     pub async fn availability(&self, wanted: &BTreeSet<(Region, AmiId)>) -> BTreeMap<ImageRef, Availability> {
         let regions = by_region(wanted);
-        let read = |region, ids| async move { availability(region, ids, &self.filtered(region, ids).await) };
+        let read = |region, ids| async move { availability(region, ids, &self.seen(region, ids).await) };
         let reads: Vec<_> = regions.iter().map(|(region, ids)| read(region, ids)).collect();
         stream::iter(reads).buffer_unordered(REGIONS).collect::<Vec<_>>().await.into_iter().flatten().collect()
     }
+}
+
+fn is_among(images: &[Image], id: &AmiId) -> bool {
+    images.iter().any(|image| image.image_id() == Some(id.as_str()))
 }
 
 fn availability(
@@ -189,7 +232,10 @@ fn availability(
             },
             Some(image) => match why_unusable(image) {
                 Some((_, what)) => Availability::Unusable { why: format!("{id} in {region} {what}") },
-                None => Availability::Available,
+                None => match image.deprecation_time().and_then(|at| at.parse().ok()) {
+                    Some(at) => Availability::Deprecated { at },
+                    None => Availability::Available,
+                },
             },
         },
     };
@@ -228,16 +274,22 @@ mod tests {
     #[test]
     fn every_address_asked_for_gets_an_answer() {
         let region: Region = "eu-west-1".parse().unwrap();
-        let ids: Vec<AmiId> =
-            ["ami-11111111", "ami-22222222", "ami-33333333"].iter().map(|id| id.parse().unwrap()).collect();
+        let ids: Vec<AmiId> = ["ami-11111111", "ami-22222222", "ami-33333333", "ami-44444444"]
+            .iter()
+            .map(|id| id.parse().unwrap())
+            .collect();
         let image = |id: &str, state| Image::builder().image_id(id).state(state).build();
-        let there = vec![image("ami-11111111", ImageState::Available), image("ami-22222222", ImageState::Disabled)];
+        let old = Image::builder().image_id("ami-44444444").state(ImageState::Available);
+        let old = old.deprecation_time("2025-01-02T03:04:05.000Z").build();
+        let there =
+            vec![image("ami-11111111", ImageState::Available), image("ami-22222222", ImageState::Disabled), old];
         let answers = availability(&region, &ids, &Ok(there));
         let said: Vec<&Availability> = answers.iter().map(|(_, answer)| answer).collect();
         assert!(
-            matches!(said[..], [Availability::Available, Availability::Unusable { .. }, Availability::Gone { .. }]),
+            matches!(said[..3], [Availability::Available, Availability::Unusable { .. }, Availability::Gone { .. }]),
             "{said:?}"
         );
+        assert_eq!(said[3], &Availability::Deprecated { at: "2025-01-02T03:04:05Z".parse().unwrap() });
     }
 
     #[test]

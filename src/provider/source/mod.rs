@@ -17,6 +17,7 @@ pub use registry::{Patience, RegistryError, RegistrySettings, RegistrySource};
 
 use crate::model::{AmiArtifact, AmiId, Artifact, Digest, ImageRef, Provenance, Region, Repository, SourceSelector};
 use crate::provider::aws::Aws;
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -67,6 +68,10 @@ pub trait ImageSource: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Availability {
     Available,
+    /// It can be launched; its owner says that it should not be any more, from this moment on.
+    Deprecated {
+        at: Timestamp,
+    },
     /// It is not there, or not for us: deregistered, deleted, not shared.
     Gone {
         why: String,

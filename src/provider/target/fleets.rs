@@ -44,7 +44,7 @@ mod tests {
     struct Named(TargetId);
 
     fn gone() -> TargetError {
-        TargetError::Gone { what: "such a thing".to_owned() }
+        TargetError::Gone { what: "such a thing".to_owned(), keys: None }
     }
 
     #[async_trait::async_trait]

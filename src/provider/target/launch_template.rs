@@ -157,11 +157,11 @@ impl Target for LaunchTemplate {
 
     /// Nothing is replaced, so there is nothing to follow.
     async fn follow(&self, deployment: &str) -> Result<Deployment, TargetError> {
-        Err(TargetError::Gone { what: format!("deployment {deployment} of {}", self.object()) })
+        Err(TargetError::Gone { what: format!("deployment {deployment} of {}", self.object()), keys: None })
     }
 
     async fn cancel(&self, deployment: &str) -> Result<(), TargetError> {
-        Err(TargetError::Gone { what: format!("deployment {deployment} of {}", self.object()) })
+        Err(TargetError::Gone { what: format!("deployment {deployment} of {}", self.object()), keys: None })
     }
 
     fn pace(&self) -> Pace {
@@ -183,7 +183,7 @@ impl LaunchTemplate {
     }
 
     fn gone(&self) -> TargetError {
-        TargetError::Gone { what: self.object() }
+        TargetError::Gone { what: self.object(), keys: Some("template or region") }
     }
 
     fn revision(&self, number: i64) -> Result<Revision, TargetError> {

@@ -70,11 +70,11 @@ where
     Ok(outlook)
 }
 
-/// An image of one account is launched in another only where it is shared with it, or public. Whether it is there for
-/// our own credentials is asked for every target at once, elsewhere.
+/// An image of one account is launched in another only where it is shared with it, or public. Where there is only one
+/// set of credentials, whether it is there for them is asked for every target at once, elsewhere.
 pub(super) async fn may_launch(aws: &Aws, region: &Region, amis: &[&AmiArtifact]) -> Result<Outlook, TargetError> {
     let mut outlook = Outlook::default();
-    if aws.is_default() || amis.is_empty() {
+    if (aws.is_default() && aws.others().is_empty()) || amis.is_empty() {
         return Ok(outlook);
     }
     let ids: Vec<String> = amis.iter().map(|ami| ami.id.to_string()).collect();

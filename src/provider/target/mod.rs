@@ -26,9 +26,10 @@ mod template_facts;
 /// Why a target could not be observed or moved.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TargetError {
-    /// The platform says there is no such thing.
+    /// The platform says there is no such thing. `keys`: what names it in the config; none where it is a part of a target
+    /// that the config does not name.
     #[error("there is no {what}")]
-    Gone { what: String },
+    Gone { what: String, keys: Option<&'static str> },
     /// Somebody moved it after the plan was made: nothing was done.
     #[error("{target} is at {found}, and the plan was made when it was at {expected}")]
     Moved { target: TargetId, expected: Revision, found: Revision },
@@ -50,7 +51,10 @@ impl TargetError {
             Self::Aws(error) => Some(error.hint()),
             Self::Kubernetes(error) => Some(error.hint()),
             Self::Refused { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
-            Self::Gone { .. } => Some("look at its name and region in the config".to_owned()),
+            Self::Gone { keys, .. } => {
+                let keys = (*keys)?;
+                Some(format!("mend its {keys} in imgctl.toml, or take the target out of the channel"))
+            }
             Self::Moved { .. } => Some("imgctl drift shows what moved it".to_owned()),
         }
     }

@@ -92,8 +92,10 @@ impl Templates {
         }
         let found = read(&self.aws, &self.region, template, &[number.to_string()]).await?;
         let version = found.into_iter().find(|version| version.number == number);
-        let version = version
-            .ok_or_else(|| TargetError::Gone { what: format!("version {number} of launch template {template}") })?;
+        let version = version.ok_or_else(|| TargetError::Gone {
+            what: format!("version {number} of launch template {template}"),
+            keys: None,
+        })?;
         Ok(self.facts.keep(&self.region, version))
     }
 
@@ -112,8 +114,10 @@ impl Templates {
     pub(super) async fn named_version(&self, template: &str, name: &str) -> Result<Arc<Version>, TargetError> {
         let found = read(&self.aws, &self.region, template, &[name.to_owned()]).await?;
         let version = found.into_iter().next();
-        let version = version
-            .ok_or_else(|| TargetError::Gone { what: format!("version {name} of launch template {template}") })?;
+        let version = version.ok_or_else(|| TargetError::Gone {
+            what: format!("version {name} of launch template {template}"),
+            keys: None,
+        })?;
         Ok(self.facts.keep(&self.region, version))
     }
 

@@ -482,7 +482,7 @@ async fn a_service_that_is_not_there_is_gone_and_silence_is_not() {
     nowhere.settings.cluster = "no-such-cluster".to_owned();
     let fleet = EcsFleet::new(vec![nowhere], &Arc::new(crate::support::aws(lab()).await));
     let answer = fleet.target(&stage.id()).unwrap().observe().await;
-    assert!(matches!(&answer, Err(TargetError::Gone { what }) if what.contains("no-such-cluster")), "{answer:?}");
+    assert!(matches!(&answer, Err(TargetError::Gone { what, .. }) if what.contains("no-such-cluster")), "{answer:?}");
 }
 
 #[tokio::test]

@@ -192,6 +192,16 @@ async fn a_refresh_that_ended_between_plan_and_order_is_no_strangers_doing() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_does_not_stop_is_not_waited_for_without_end() {
+    let stage = Stage::with("conf-endless", json!({"size": 4}), |own| own.time_limit = Duration::ZERO).await;
+    let first = stage.deploy(&stage.step(&stage.new).await, "endless").await;
+    let id = first.deployment.unwrap();
+    let refused = stage.target().cancel(&id).await.unwrap_err();
+    assert!(refused.to_string().contains(&format!("{id} was cancelled 0 minutes ago, and still has not")), "{refused}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("run the same command again")), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_bad_image_is_rolled_back_by_aws_and_said() {
     let stage = Stage::new("conf-bad", json!({})).await;
     let bad = lab().ami("conf-bad-3", &json!({"tags": {"imgtest:health": "fail"}}));

@@ -124,10 +124,8 @@ async fn every_address_is_answered_for() {
     let (disabled, gone) = (make("disabled", json!({"state": "disabled"})), "ami-00000000000000003".to_owned());
     let addresses = [&good, &old, &disabled, &gone].map(|id| address(id));
     let answers = sources(aws(lab()).await).availability(&addresses).await;
-    assert_eq!(
-        (&answers[&addresses[0]], &answers[&addresses[1]]),
-        (&Availability::Available, &Availability::Available)
-    );
+    let deprecated = Availability::Deprecated { at: "2020-01-01T00:00:00Z".parse().unwrap() };
+    assert_eq!((&answers[&addresses[0]], &answers[&addresses[1]]), (&Availability::Available, &deprecated));
     assert!(matches!(answers[&addresses[2]], Availability::Unusable { .. }), "{answers:?}");
     assert!(matches!(answers[&addresses[3]], Availability::Gone { .. }), "{answers:?}");
 }

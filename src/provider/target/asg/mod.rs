@@ -150,7 +150,7 @@ impl Target for AsgTarget {
 
 impl AsgTarget {
     fn gone(&self) -> TargetError {
-        TargetError::Gone { what: self.object() }
+        TargetError::Gone { what: self.object(), keys: Some("name or region") }
     }
 
     /// The group's name with its region and whose it is, as errors name it.

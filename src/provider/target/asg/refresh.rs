@@ -88,7 +88,10 @@ impl AsgTarget {
         let answer = self.aws.patiently(Service::AutoScaling, region, || call.clone().send()).await;
         let answer = answer.map_err(|error| denied(&self.aws, region, group, error))?;
         let found = answer.instance_refreshes().first().map(deployment);
-        found.ok_or_else(|| TargetError::Gone { what: format!("instance refresh {id} of {}", self.object()) })
+        found.ok_or_else(|| TargetError::Gone {
+            what: format!("instance refresh {id} of {}", self.object()),
+            keys: None,
+        })
     }
 
     /// The refresh that is under way now, if one is.
@@ -124,6 +127,16 @@ impl AsgTarget {
             return Err(self.busy(&active));
         }
         Err(classify("autoscaling:StartInstanceRefresh", &self.object(), error).into())
+    }
+
+    fn still_stopping(&self, id: &str) -> TargetError {
+        let (object, minutes) = (self.object(), self.spec.settings.time_limit.as_secs() / 60);
+        TargetError::Refused {
+            what: format!(
+                "{object}: instance refresh {id} was cancelled {minutes} minutes ago, and still has not ended"
+            ),
+            hint: "AWS goes on stopping it; when it has ended, run the same command again".to_owned(),
+        }
     }
 
     pub(super) fn busy(&self, active: &Deployment) -> TargetError {
@@ -190,7 +203,8 @@ impl AsgTarget {
         }
     }
 
-    /// Cancels a refresh and waits until AWS says that it has ended. Instances already replaced stay replaced.
+    /// Cancels a refresh and waits until AWS says that it has ended, as long as a refresh may take. Instances already
+    /// replaced stay replaced.
     pub(super) async fn cancel_refresh(&self, id: &str) -> Result<(), TargetError> {
         let call = self.aws.autoscaling(&self.spec.region).cancel_instance_refresh();
         if let Err(error) = call.auto_scaling_group_name(&self.spec.group).send().await {
@@ -200,7 +214,11 @@ impl AsgTarget {
                 return Err(classify("autoscaling:CancelInstanceRefresh", &self.object(), error).into());
             }
         }
+        let (limit, began) = (self.spec.settings.time_limit, tokio::time::Instant::now());
         while self.refresh(id).await?.is_active() {
+            if began.elapsed() >= limit {
+                return Err(self.still_stopping(id));
+            }
             tokio::time::sleep(STOPPING.min(self.spec.settings.poll_interval)).await;
         }
         Ok(())

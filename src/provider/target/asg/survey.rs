@@ -69,7 +69,7 @@ pub(super) async fn region(
     let observe = specs.iter().map(async |spec| {
         let Some(group) = read.groups.get(&spec.group) else {
             let what = format!("Auto Scaling group {} in {}", spec.group, aws.place(region));
-            return (spec.id.clone(), Err(TargetError::Gone { what }));
+            return (spec.id.clone(), Err(TargetError::Gone { what, keys: Some("name or region") }));
         };
         let observed = observed(facts, region, group, &read);
         let deployment =
@@ -202,7 +202,7 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
             }
             (Named::Version { .. }, None) => {
                 let what = format!("the launch-template version that group {} names", group.name);
-                return Err(TargetError::Gone { what });
+                return Err(TargetError::Gone { what, keys: None });
             }
         };
         let arch = architecture::decide(facts, &read.launches(&slot));

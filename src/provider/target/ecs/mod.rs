@@ -35,7 +35,7 @@ impl EcsSpec {
     }
 
     fn gone(&self, aws: &Aws) -> TargetError {
-        TargetError::Gone { what: self.object(aws) }
+        TargetError::Gone { what: self.object(aws), keys: Some("cluster, service or region") }
     }
 }
 

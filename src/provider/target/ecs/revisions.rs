@@ -127,7 +127,9 @@ fn missing(error: AwsError, object: &str) -> TargetError {
     let says =
         |code: &str, message: &str| code == "ClientException" && message.contains("Unable to describe task definition");
     match &error {
-        AwsError::Other { code, message, .. } if says(code, message) => TargetError::Gone { what: object.to_owned() },
+        AwsError::Other { code, message, .. } if says(code, message) => {
+            TargetError::Gone { what: object.to_owned(), keys: None }
+        }
         _ => error.into(),
     }
 }

@@ -74,8 +74,10 @@ impl EcsTarget {
             return Ok(survey::one(&self.aws, &self.spec).await?.end_of(id));
         }
         let found = described(&self.aws, &self.spec, id).await?;
-        let found =
-            found.ok_or_else(|| TargetError::Gone { what: format!("{id} of {}", self.spec.object(&self.aws)) })?;
+        let found = found.ok_or_else(|| TargetError::Gone {
+            what: format!("{id} of {}", self.spec.object(&self.aws)),
+            keys: None,
+        })?;
         let toward = match found.target_service_revision().and_then(|target| target.arn()) {
             Some(revision) => definition_of(&self.aws, &self.facts, &self.spec, revision).await?,
             None => None,

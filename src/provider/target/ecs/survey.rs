@@ -73,7 +73,8 @@ fn one_each<'a>(specs: &[&'a EcsSpec], services: &'a BTreeMap<String, Service>) 
 fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
     match error.code() {
         Some("ClusterNotFoundException") => {
-            TargetError::Gone { what: format!("ECS cluster {} in {}", spec.settings.cluster, aws.place(&spec.region)) }
+            let what = format!("ECS cluster {} in {}", spec.settings.cluster, aws.place(&spec.region));
+            TargetError::Gone { what, keys: Some("cluster or region") }
         }
         _ => TargetError::Aws(Arc::clone(error)),
     }

@@ -84,7 +84,7 @@ impl Observe for KubernetesTarget {
 
     async fn observe(&self) -> Result<Observed, TargetError> {
         let read = survey::cluster(&self.cluster, &[&self.spec], Depth::Deploying).await;
-        let gone = || TargetError::Gone { what: self.spec.settings.workload.to_string() };
+        let gone = || TargetError::Gone { what: self.spec.settings.workload.to_string(), keys: Some("workload") };
         read.into_values().next().unwrap_or_else(|| Err(gone()))
     }
 

@@ -118,7 +118,8 @@ pub(super) async fn read(cluster: &Cluster, spec: &KubernetesSpec, namespace: &s
 }
 
 fn gone(cluster: &Cluster, spec: &KubernetesSpec, namespace: &str) -> TargetError {
-    TargetError::Gone { what: format!("{} in {}", label(&spec.settings.workload, namespace), cluster.name()) }
+    let what = format!("{} in {}", label(&spec.settings.workload, namespace), cluster.name());
+    TargetError::Gone { what, keys: Some("workload, namespace, kubeconfig or context") }
 }
 
 /// Whether the pods have to be looked at. A whole workload that is pinned tells by its status what they run: the
