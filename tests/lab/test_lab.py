@@ -84,6 +84,14 @@ class FaultsTest(LabTest):
         self.assertRaises((ConnectionClosedError, OSError), self.ec2.describe_images)
         self.ec2.describe_images()
 
+    def test_an_answer_that_is_lost_was_a_call_that_was_carried_out(self) -> None:
+        self.fault("lose", action="CreateLaunchTemplate")
+        data = {"ImageId": self.ami("a"), "InstanceType": "t3.micro"}
+        make = self.ec2.create_launch_template
+        self.assertRaises((ConnectionClosedError, OSError), make, LaunchTemplateName="lost", LaunchTemplateData=data)
+        found = self.ec2.describe_launch_templates(LaunchTemplateNames=["lost"])["LaunchTemplates"]
+        self.assertEqual(len(found), 1)
+
     def test_the_call_log(self) -> None:
         control("POST", "calls/mark")
         self.fault("throttle", service="autoscaling")

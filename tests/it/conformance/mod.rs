@@ -2,6 +2,7 @@
 
 mod accounts;
 mod checks;
+mod every_kind;
 mod kubernetes;
 mod launch_templates;
 mod mixed;

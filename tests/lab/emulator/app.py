@@ -51,6 +51,11 @@ class LabApp:
             self._log(request, started_at, started, 0, None, "drop")
             _reset_connection(environ)
             return []
+        elif fault.kind == "lose":
+            lost = self._ask_moto(environ, request)
+            self._log(request, started_at, started, int(lost.status[:3]), None, "lose")
+            _reset_connection(environ)
+            return []
         else:
             reply = fault.answer(request)
         status = int(reply.status[:3])

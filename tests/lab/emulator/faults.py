@@ -34,7 +34,7 @@ KINDS: dict[tuple[str, str], tuple[int, str, str]] = {
     ("error", "json"): (500, "InternalServerError", "The request processing has failed because of an unknown error."),
     ("error", "xml"): (500, "InternalError", "We encountered an internal error. Please try again."),
 }
-SILENT = ("hang", "drop")
+SILENT = ("hang", "drop", "lose")
 
 
 @dataclass

@@ -337,7 +337,7 @@ def _steer_commands(add: Any) -> None:
     parameter.add_argument("value")
     parameter.add_argument("--region")
     fault = add("fault", cmd_fault, "make AWS calls fail; without a kind, list the faults")
-    fault.add_argument("kind", nargs="?", help="throttle, expired, denied, error, hang, drop, or an AWS error code")
+    fault.add_argument("kind", nargs="?", help="throttle, expired, denied, error, hang, drop, lose, or an AWS error code")
     for option in ("--service", "--action", "--about", "--region", "--message"):
         fault.add_argument(option)
     fault.add_argument("--share", type=float, help="0.3: three of ten matching calls")
