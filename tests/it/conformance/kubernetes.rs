@@ -303,8 +303,16 @@ async fn an_old_image_comes_back_also_when_its_replica_set_is_gone() {
         let first = stage.seen().await.revision;
         stage.moves(&stage.new, "forth").await;
         stage.cluster.forget_history(&stage.workload).await;
+        let exact = Step { exact: Some(first.clone()), ..stage.step(&stage.old).await };
+        let deployed = stage.deploy(&exact, "exact").await;
+        assert_eq!(deployed.revision, first, "nothing else was changed: the present template leads there too");
+        assert!(matches!(stage.end(&deployed).await, Motion::Succeeded));
+        let theirs = json!({"spec": {"template": {"metadata": {"annotations": {"theirs": "1"}}}}});
+        stage.moves(&stage.new, "forth-again").await;
+        stage.cluster.edit(&stage.workload, theirs).await;
+        stage.cluster.forget_history(&stage.workload).await;
         let exact = Step { exact: Some(first), ..stage.step(&stage.old).await };
-        let refused = stage.order(&exact, "exact", false).await.unwrap_err();
+        let refused = stage.order(&exact, "exact-again", false).await.unwrap_err();
         assert!(refused.hint().is_some_and(|hint| hint.contains("without --exact")), "{refused}");
         stage.moves(&stage.old, "back").await;
         stage.cluster.leave().await;

@@ -2,7 +2,7 @@
 
 use super::super::kubernetes_settings::WorkloadKind;
 use super::super::{Deployed, Order, TargetError};
-use super::workload::{CHANGE_CAUSE, Container, PAUSED, ROLLOUT, TOKEN, Workload, label};
+use super::workload::{CHANGE_CAUSE, Container, PAUSED, ROLLOUT, TOKEN, Workload, label, revision_of};
 use super::{KubeError, KubernetesTarget, pods, survey};
 use crate::model::{ImageRef, Obstacle, Outlook, SlotName, Step};
 use serde_json::{Value, json};
@@ -79,7 +79,11 @@ impl KubernetesTarget {
         let mut operations = vec![precondition(workload)];
         match &order.step.exact {
             Some(exact) if *exact != order.step.expect => {
-                let template = self.template_at(workload, exact).await?;
+                // Where nothing else was changed since, the way back needs no kept template; a CronJob has none.
+                let template = match with_images(workload, &changes) {
+                    template if revision_of(&workload.workload, &template)? == *exact => template,
+                    _ => self.template_at(workload, exact).await?,
+                };
                 check_template(workload, &template, &changes, exact.as_str())?;
                 operations.push(json!({"op": "replace", "path": workload.template_path(), "value": template}));
             }
@@ -259,6 +263,18 @@ fn annotate(workload: &Workload, metadata: &str, name: &str, value: &str) -> Vec
 /// A name as one part of a JSON pointer (RFC 6901).
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The present template with these images.
+fn with_images(workload: &Workload, changes: &[Change<'_>]) -> Value {
+    let mut template = workload.template().clone();
+    for change in changes {
+        let inside = change.container.path.strip_prefix(workload.template_path()).unwrap_or_default();
+        if let Some(image) = template.pointer_mut(&format!("{inside}/image")) {
+            *image = json!(change.to.to_string());
+        }
+    }
+    template
 }
 
 /// A kept template must hold the image that the step is about.
