@@ -7,8 +7,7 @@ mod turns;
 
 pub use access::{Access, Role, RoleArn};
 pub use failure::{AwsError, Call, classify};
-pub use kept::Place;
-pub(in crate::provider) use kept::account_of;
+pub(in crate::provider) use kept::{Place, account_of};
 
 use crate::model::{Facts, NoFacts, Region};
 use aws_config::environment::EnvironmentVariableRegionProvider;

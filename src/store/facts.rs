@@ -27,8 +27,8 @@ pub struct FactFile {
 struct State {
     /// What the file said; `None` before it was read.
     kept: Option<BTreeMap<String, String>>,
-    /// What it does not say yet, the oldest first.
-    new: Vec<(String, String)>,
+    /// What it does not say yet.
+    new: BTreeMap<String, String>,
     /// What this process needed: kept before what it did not, when there is too much.
     asked: BTreeSet<String>,
 }
@@ -66,13 +66,13 @@ impl Facts for FactFile {
         if found.is_some() {
             state.asked.insert(key.to_owned());
         }
-        state.new.iter().rev().find(|(new, _)| new == key).map(|(_, value)| value.clone()).or(found)
+        state.new.get(key).cloned().or(found)
     }
 
     fn keep(&self, key: &str, value: &str) {
         let mut state = self.lock();
         state.asked.insert(key.to_owned());
-        state.new.push((key.to_owned(), value.to_owned()));
+        state.new.insert(key.to_owned(), value.to_owned());
     }
 }
 
@@ -111,14 +111,13 @@ fn line((key, value): &(String, String)) -> std::io::Result<String> {
 }
 
 /// Joins what is new with what the file says by now, and puts it in place in one go.
-fn write(path: &Path, new: &[(String, String)], asked: &BTreeSet<String>) -> std::io::Result<()> {
+fn write(path: &Path, new: &BTreeMap<String, String>, asked: &BTreeSet<String>) -> std::io::Result<()> {
     // Whoever is at it now is not waited for: what is not kept is asked again.
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
     lock.try_lock()?;
-    let newer: BTreeMap<&String, &String> = new.iter().map(|(key, value)| (key, value)).collect();
     let mut facts = read(path);
-    facts.retain(|(key, _)| !newer.contains_key(key));
-    facts.extend(newer.into_iter().map(|(key, value)| (key.clone(), value.clone())));
+    facts.retain(|(key, _)| !new.contains_key(key));
+    facts.extend(new.clone());
     let lines: Vec<(String, bool)> =
         facts.iter().map(|fact| Ok((line(fact)?, asked.contains(&fact.0)))).collect::<std::io::Result<_>>()?;
     let text = [format!("{HEAD}\n")].into_iter().chain(bounded(lines, MOST_FACTS, MOST_BYTES - HEAD.len() - 1));

@@ -38,8 +38,11 @@ fn now(lab: &Lab) -> Value {
 /// A config with so many groups and services in a region of their own, all of one channel.
 fn desk(name: &str, region: &str, count: usize) -> Desk {
     let ami = lab().ami(name, &json!({"region": region}));
-    lab().post("groups", &json!({"count": count, "prefix": name, "ami": ami, "size": 1, "region": region}));
-    let services = json!({"count": count, "prefix": name, "image": IMAGE, "size": 1, "region": region});
+    let many = json!({"count": count, "prefix": name, "ami": ami, "size": 1, "region": region, "user_data": "s3cret"});
+    lab().post("groups", &many);
+    let side = json!({"name": "side", "image": IMAGE, "environment": [{"name": "TOKEN", "value": "s3cret"}]});
+    let services =
+        json!({"count": count, "prefix": name, "image": IMAGE, "containers": [side], "size": 1, "region": region});
     let services = lab().post("services", &services);
     let target = |name: &Value| {
         let name = name.as_str().unwrap();
@@ -79,6 +82,8 @@ fn what_never_changes_is_asked_once_ever_and_the_answer_is_the_same() {
     assert_eq!(asked, listings.map(|(action, count)| (action.to_owned(), count)).into());
     let file = desk.path("data/imgctl/facts");
     let mut damaged = fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&damaged);
+    assert!(text.contains("r.test/fleet") && !text.contains("s3cret") && !text.contains("TOKEN"), "{text}");
     damaged.iter_mut().skip(20).step_by(150).for_each(|byte| *byte ^= 1);
     fs::write(&file, damaged).unwrap();
     let (mended, asked) = status(&desk, REGION);
@@ -268,4 +273,31 @@ async fn a_plan_asks_of_one_target_alone_only_what_no_listing_tells() {
         assert_eq!(of(&warm, action), 0, "{action}: it never changes");
     }
     assert_eq!(of(&warm, "DescribeServiceDeployments"), 2, "how far a deployment is changes all the time");
+}
+
+#[tokio::test]
+async fn a_refused_call_leaves_only_those_unknown_that_it_asked_for() {
+    const REGION: &str = "me-south-1";
+    let ami = lab().ami("refused", &json!({"region": REGION}));
+    let many = json!({"count": 120, "prefix": "refused", "ami": ami, "image": IMAGE, "size": 1, "region": REGION});
+    let names: Vec<String> = serde_json::from_value(lab().post("groups", &many)["names"].clone()).unwrap();
+    lab().post("services", &many);
+    let ids: BTreeSet<TargetId> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let fault = |action: &str| json!({"kind": "AccessDenied", "action": action, "region": REGION});
+    lab().post("fault", &fault("DescribeAutoScalingGroups"));
+    lab().post("fault", &fault("DescribeServices"));
+    let (groups, services) = fleets(&hasty().await, REGION, &names);
+    let refused = |seen: BTreeMap<TargetId, Result<_, TargetError>>| {
+        let refused: Vec<String> = seen
+            .into_values()
+            .filter_map(|seen: Result<imgctl::model::Observed, _>| Some(seen.err()?.to_string()))
+            .collect();
+        (refused.len(), refused.last().unwrap().clone())
+    };
+    let (count, why) = refused(groups.survey(&ids, Depth::Running).await);
+    assert!(count == 100 || count == 20, "one call of two: {count}");
+    assert!(why.contains(&format!("and {} more in me-south-1 was denied", count - 3)), "{why}");
+    let (count, why) = refused(services.survey(&ids, Depth::Running).await);
+    assert_eq!(count, 10);
+    assert!(why.contains("and 7 more of cluster main in me-south-1 was denied"), "{why}");
 }

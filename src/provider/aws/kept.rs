@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 /// Whose fact it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place<'a> {
-    pub service: Service,
+pub(in crate::provider) struct Place<'a> {
+    pub(in crate::provider) service: Service,
     /// Twelve digits.
-    pub account: &'a str,
-    pub region: &'a Region,
+    pub(in crate::provider) account: &'a str,
+    pub(in crate::provider) region: &'a Region,
 }
 
 impl Aws {

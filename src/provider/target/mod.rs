@@ -133,6 +133,16 @@ pub trait Target: Observe {
     async fn differences(&self, from: &Revision, to: &Revision) -> Result<Vec<String>, TargetError>;
 }
 
+/// What a call was about: names, and how many more there are where they would fill the screen.
+fn listed(names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// All targets of one kind, so that many can be observed in few calls.
 #[async_trait::async_trait]
 pub trait Fleet: Send + Sync {

@@ -3,7 +3,7 @@
 use super::super::architecture::{self, Launches};
 use super::super::template::{launched, slot_image};
 use super::super::template_facts::{TemplateFacts, VersionOutline};
-use super::super::{Depth, TargetError};
+use super::super::{Depth, TargetError, listed};
 use super::AsgSpec;
 use super::group::{Group, Named, Slot};
 use super::refresh;
@@ -28,6 +28,8 @@ pub(super) const SIDE_BY_SIDE: usize = 32;
 /// What one region said.
 struct Read {
     groups: BTreeMap<String, Group>,
+    /// Groups that could not be read, each with why.
+    refused: BTreeMap<String, Arc<AwsError>>,
     versions: Versions,
     /// Instance → image.
     images: BTreeMap<String, String>,
@@ -42,7 +44,7 @@ pub(super) async fn region(
     depth: Depth,
 ) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
     let read = async {
-        let groups = groups(aws, region, specs).await?;
+        let (groups, refused) = groups(aws, region, specs).await;
         if let Some(account) = groups.values().find_map(|group| group.account.as_deref()) {
             facts.belong_to(account);
         }
@@ -50,7 +52,7 @@ pub(super) async fn region(
         let (versions, images) =
             futures_util::join!(versions::read(aws, facts, region, &groups, depth), instances(aws, region, &groups));
         let (versions, images) = (versions?, images?);
-        let read = Read { groups, versions, images };
+        let read = Read { groups, refused, versions, images };
         if depth == Depth::Deploying {
             let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
             let launches: Vec<Launches<'_>> = slots.iter().map(|slot| read.launches(slot)).collect();
@@ -60,7 +62,7 @@ pub(super) async fn region(
     };
     let read = match read.await {
         Ok(read) => read,
-        // One refused call leaves every group of the region unknown: each says so.
+        // What tells of all of them together was refused, and leaves each unknown.
         Err(error) => {
             let error = Arc::new(error);
             return specs.iter().map(|spec| (spec.id.clone(), Err(TargetError::Aws(Arc::clone(&error))))).collect();
@@ -69,7 +71,8 @@ pub(super) async fn region(
     let observe = specs.iter().map(async |spec| {
         let Some(group) = read.groups.get(&spec.group) else {
             let what = format!("Auto Scaling group {} in {}", spec.group, aws.place(region));
-            return (spec.id.clone(), Err(TargetError::Gone { what, keys: Some("name or region") }));
+            let refused = read.refused.get(&spec.group).map(|error| TargetError::Aws(Arc::clone(error)));
+            return (spec.id.clone(), Err(refused.unwrap_or(TargetError::Gone { what, keys: Some("name or region") })));
         };
         let observed = observed(facts, region, group, &read);
         let deployment =
@@ -105,28 +108,41 @@ impl Read {
     }
 }
 
-async fn groups(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> Result<BTreeMap<String, Group>, AwsError> {
+/// Groups by name, and those of calls that were refused: each call leaves only its own hundred unknown.
+async fn groups(
+    aws: &Aws,
+    region: &Region,
+    specs: &[&AsgSpec],
+) -> (BTreeMap<String, Group>, BTreeMap<String, Arc<AwsError>>) {
     let names: BTreeSet<&str> = specs.iter().map(|spec| spec.group.as_str()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    let read = async |chunk: &[&str]| {
-        let call = aws.autoscaling(region).describe_auto_scaling_groups().max_records(100);
-        let call = call.set_auto_scaling_group_names(Some(chunk.iter().map(|name| (*name).to_owned()).collect()));
-        let (mut found, mut next) = (Vec::new(), None);
-        loop {
-            let send = || call.clone().set_next_token(next.clone()).send();
-            let page = aws.patiently(Service::AutoScaling, region, send).await;
-            let object = format!("{} in {}", chunk.join(", "), aws.place(region));
-            let page = page.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &object, error))?;
-            found.extend(page.auto_scaling_groups().iter().map(Group::new));
-            next = page.next_token.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok::<Vec<Group>, AwsError>(found);
-            }
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let reads: Vec<_> = names.chunks(GROUPS_A_CALL).map(|chunk| groups_of(aws, region, chunk)).collect();
+    let answers: Vec<_> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
+    let (mut groups, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for (chunk, answer) in names.chunks(GROUPS_A_CALL).zip(answers) {
+        match answer.map_err(Arc::new) {
+            Ok(found) => groups.extend(found.into_iter().map(|group| (group.name.clone(), group))),
+            Err(error) => refused.extend(chunk.iter().map(|name| (name.clone(), Arc::clone(&error)))),
         }
-    };
-    let reads: Vec<_> = names.chunks(GROUPS_A_CALL).map(read).collect();
-    let found: Vec<Vec<Group>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(found.into_iter().flatten().map(|group| (group.name.clone(), group)).collect())
+    }
+    (groups, refused)
+}
+
+async fn groups_of(aws: &Aws, region: &Region, names: &[String]) -> Result<Vec<Group>, AwsError> {
+    let call = aws.autoscaling(region).describe_auto_scaling_groups().max_records(100);
+    let call = call.set_auto_scaling_group_names(Some(names.to_vec()));
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let send = || call.clone().set_next_token(next.clone()).send();
+        let page = aws.patiently(Service::AutoScaling, region, send).await;
+        let object = format!("{} in {}", listed(names), aws.place(region));
+        let page = page.map_err(|error| classify("autoscaling:DescribeAutoScalingGroups", &object, error))?;
+        found.extend(page.auto_scaling_groups().iter().map(Group::new));
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Instance → the image it was launched with: what really runs, whatever template or refresh say.

@@ -7,7 +7,7 @@ use super::revisions::{self, short};
 use super::service::{Service, time};
 use super::{EcsTarget, TargetError, survey};
 use crate::model::{Artifact, Deployment, Image, ImageRef, Obstacle, Outlook, Revision, Step};
-use crate::provider::aws::classify;
+use crate::provider::aws::{self, classify};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -140,7 +140,8 @@ impl EcsTarget {
         let settings = &self.spec.settings;
         let call = self.aws.ecs(&self.spec.region).update_service().cluster(&settings.cluster);
         let call = call.service(&settings.service).task_definition(&toward.arn);
-        let answer = call.set_force_new_deployment(again.then_some(true)).send().await;
+        let call = call.set_force_new_deployment(again.then_some(true));
+        let answer = self.aws.in_turn(aws::Service::Ecs, &self.spec.region, call.send()).await;
         let answer = answer.map_err(|error| classify("ecs:UpdateService", &self.spec.object(&self.aws), error))?;
         let service = match answer.service() {
             Some(service) => Service::new(service),

@@ -180,7 +180,7 @@ impl EcsTarget {
     async fn registered(&self, family: &str, request: &Value) -> Result<Option<Arc<Definition>>, TargetError> {
         let call = self.aws.ecs(&self.spec.region).list_task_definitions().family_prefix(family);
         let call = call.sort(aws_sdk_ecs::types::SortOrder::Desc).max_results(LOOKED_THROUGH);
-        let answer = call.send().await;
+        let answer = self.aws.patiently(Service::Ecs, &self.spec.region, || call.clone().send()).await;
         let answer = answer.map_err(|error| classify("ecs:ListTaskDefinitions", &self.family(family), error))?;
         for arn in answer.task_definition_arns() {
             // `familyPrefix` is documented as the full name; whatever it finds, the family itself is what is meant.
@@ -211,7 +211,8 @@ impl EcsTarget {
         let call = call.set_container_definitions(Some(Vec::new())).customize();
         let object = self.family(family);
         let body = serde_json::to_vec(request).map_err(|_| unreadable(family, &object))?;
-        let sent = call.interceptor(Request(body)).interceptor(answer.clone()).send().await;
+        let call = call.interceptor(Request(body)).interceptor(answer.clone());
+        let sent = self.aws.in_turn(Service::Ecs, region, call.send()).await;
         sent.map_err(|error| classify("ecs:RegisterTaskDefinition", &object, error))?;
         let made = answer.take().and_then(Definition::new).ok_or_else(|| TargetError::Refused {
             what: format!("{object}: AWS did not say which revision it made"),

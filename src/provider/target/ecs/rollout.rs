@@ -4,7 +4,7 @@ use super::deployments::{definition_of, described, newest};
 use super::service::{Service, count, percent, time};
 use super::{EcsTarget, TargetError, survey, tasks};
 use crate::model::{Deployment, Motion, Revision};
-use crate::provider::aws::{AwsError, classify};
+use crate::provider::aws::{self, AwsError, classify};
 use aws_sdk_ecs::types::{
     ServiceDeployment, ServiceDeploymentRollbackMonitorsStatus as Monitor, ServiceDeploymentStatus as Status,
     StopServiceDeploymentStopType,
@@ -120,7 +120,8 @@ impl EcsTarget {
             return Ok(false);
         }
         let call = self.aws.ecs(&self.spec.region).stop_service_deployment().service_deployment_arn(id);
-        let sent = call.stop_type(StopServiceDeploymentStopType::Rollback).send().await;
+        let call = call.stop_type(StopServiceDeploymentStopType::Rollback);
+        let sent = self.aws.in_turn(aws::Service::Ecs, &self.spec.region, call.send()).await;
         let Err(error) = sent else { return Ok(true) };
         match classify("ecs:StopServiceDeployment", &self.spec.object(&self.aws), error) {
             // It has ended meanwhile, has nothing to return to, or is of a kind that cannot be stopped.

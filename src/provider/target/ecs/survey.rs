@@ -1,14 +1,14 @@
 //! Observing many services in few calls: 10 services and 100 tasks a call, each task definition once.
 
 use super::super::reference::Reference;
-use super::super::{Depth, TargetError};
+use super::super::{Depth, TargetError, listed};
 use super::outline::Outline;
 use super::revisions::{self, Facts, short};
 use super::service::Service;
 use super::{EcsSpec, deployments, tasks};
-use crate::model::{Accepts, ImageRef, Observed, Obstacle, SlotImage, SlotState, TargetId};
+use crate::model::{Accepts, ImageRef, Observed, Obstacle, Region, SlotImage, SlotState, TargetId};
 use crate::provider::aws::{self, Aws, AwsError, classify};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ const SERVICES_A_CALL: usize = 10;
 /// How many calls wait for their turn side by side.
 pub(super) const SIDE_BY_SIDE: usize = 32;
 
+/// Service by name, or why it could not be read.
+type Services = BTreeMap<String, Result<Service, Arc<AwsError>>>;
 /// Task definition by ARN, as far as it could be read.
 type Definitions = BTreeMap<String, Result<Arc<Outline>, TargetError>>;
 
@@ -29,30 +31,29 @@ pub(super) async fn cluster(
     depth: Depth,
 ) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
     let Some(EcsSpec { region, settings, .. }) = specs.first() else { return BTreeMap::new() };
-    let read = async {
-        let services = services(aws, specs).await?;
-        let found: Vec<&Service> = services.values().collect();
-        let (definitions, running) = futures_util::future::join(
-            definitions(aws, facts, specs, &services),
-            tasks::running(aws, region, &settings.cluster, &found),
-        )
-        .await;
-        Ok::<_, AwsError>((services, definitions, running?))
-    };
-    let (services, definitions, running) = match read.await {
-        Ok(read) => read,
-        // One refused call leaves every service of the cluster unknown, and a cluster that is not there all of them gone.
-        Err(error) => {
-            let error = Arc::new(error);
-            return specs.iter().map(|spec| (spec.id.clone(), Err(unread(aws, spec, &error)))).collect();
-        }
-    };
+    let services = services(aws, specs).await;
+    let found: Vec<&Service> = services.values().filter_map(|service| service.as_ref().ok()).collect();
+    let (definitions, running) = futures_util::future::join(
+        definitions(aws, facts, region, &found),
+        tasks::running(aws, region, &settings.cluster, &found),
+    )
+    .await;
+    let running = running.map_err(Arc::new);
     let newest = match depth {
         Depth::Running => BTreeMap::new(),
         Depth::Deploying => deployments::newest(aws, facts, &one_each(specs, &services)).await,
     };
     let observe = specs.iter().map(|spec| {
-        let Some(service) = services.get(&spec.settings.service) else { return (spec.id.clone(), Err(spec.gone(aws))) };
+        let service = match services.get(&spec.settings.service) {
+            Some(Ok(service)) => service,
+            // A refused call leaves its own services unknown, and where it says that there is no such cluster, gone.
+            Some(Err(error)) => return (spec.id.clone(), Err(unread(aws, spec, error))),
+            None => return (spec.id.clone(), Err(spec.gone(aws))),
+        };
+        let running = match &running {
+            Ok(running) => running,
+            Err(error) => return (spec.id.clone(), Err(unread(aws, spec, error))),
+        };
         let tasks = running.get(&service.name).map(Vec::as_slice).unwrap_or_default();
         let observed = observed(aws, spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
         let deployment = match newest.get(&service.name) {
@@ -65,9 +66,9 @@ pub(super) async fn cluster(
 }
 
 /// Each service once, with a target that names it: two targets may be two containers of one service.
-fn one_each<'a>(specs: &[&'a EcsSpec], services: &'a BTreeMap<String, Service>) -> Vec<(&'a EcsSpec, &'a Service)> {
+fn one_each<'a>(specs: &[&'a EcsSpec], services: &'a Services) -> Vec<(&'a EcsSpec, &'a Service)> {
     let by_name: BTreeMap<&str, &EcsSpec> = specs.iter().map(|spec| (spec.settings.service.as_str(), *spec)).collect();
-    by_name.into_iter().filter_map(|(name, spec)| Some((spec, services.get(name)?))).collect()
+    by_name.into_iter().filter_map(|(name, spec)| Some((spec, services.get(name)?.as_ref().ok()?))).collect()
 }
 
 fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
@@ -80,42 +81,39 @@ fn unread(aws: &Aws, spec: &EcsSpec, error: &Arc<AwsError>) -> TargetError {
     }
 }
 
-/// Name → service. One that is deleted stays visible as INACTIVE for a while, and is not there.
-async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Result<BTreeMap<String, Service>, AwsError> {
-    let Some(EcsSpec { region, settings, .. }) = specs.first() else { return Ok(BTreeMap::new()) };
+/// Name → service, or why its call was refused. One that is deleted stays visible as INACTIVE for a while, and is not there.
+async fn services(aws: &Aws, specs: &[&EcsSpec]) -> Services {
+    let Some(EcsSpec { region, settings, .. }) = specs.first() else { return Services::new() };
     let names: BTreeSet<&str> = specs.iter().map(|spec| spec.settings.service.as_str()).collect();
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let read = async |chunk: &[String]| {
         let call = aws.ecs(region).describe_services().cluster(&settings.cluster).set_services(Some(chunk.to_vec()));
         let answer = aws.patiently(aws::Service::Ecs, region, || call.clone().send()).await;
-        let object = format!("{} of cluster {} in {}", chunk.join(", "), settings.cluster, aws.place(region));
-        let answer = answer.map_err(|error| classify("ecs:DescribeServices", &object, error))?;
-        let found = answer.services().iter().map(Service::new).filter(|service| service.status != "INACTIVE");
-        Ok::<Vec<Service>, AwsError>(found.collect())
+        let object = format!("{} of cluster {} in {}", listed(chunk), settings.cluster, aws.place(region));
+        match answer.map_err(|error| Arc::new(classify("ecs:DescribeServices", &object, error))) {
+            Ok(answer) => {
+                let found = answer.services().iter().map(Service::new).filter(|service| service.status != "INACTIVE");
+                found.map(|service| (service.name.clone(), Ok(service))).collect()
+            }
+            Err(error) => chunk.iter().map(|name| (name.clone(), Err(Arc::clone(&error)))).collect::<Vec<_>>(),
+        }
     };
     let reads: Vec<_> = names.chunks(SERVICES_A_CALL).map(read).collect();
-    let found: Vec<Vec<Service>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(found.into_iter().flatten().map(|service| (service.name.clone(), service)).collect())
+    futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
 /// The service of one target, as it is now.
 pub(super) async fn one(aws: &Aws, spec: &EcsSpec) -> Result<Service, TargetError> {
-    let found = services(aws, &[spec]).await.map_err(|error| unread(aws, spec, &Arc::new(error)))?;
-    found.into_values().next().ok_or_else(|| spec.gone(aws))
+    let found = services(aws, &[spec]).await.into_values().next().ok_or_else(|| spec.gone(aws))?;
+    found.map_err(|error| unread(aws, spec, &error))
 }
 
 /// A revision never changes: what was read before, in this run or an earlier one, is not asked again. ECS has no call for
 /// many of them.
-async fn definitions(
-    aws: &Aws,
-    facts: &Facts,
-    specs: &[&EcsSpec],
-    services: &BTreeMap<String, Service>,
-) -> Definitions {
-    let Some(EcsSpec { region, .. }) = specs.first() else { return Definitions::new() };
+async fn definitions(aws: &Aws, facts: &Facts, region: &Region, services: &[&Service]) -> Definitions {
     // Task definition → when the youngest service that uses it was created.
     let mut wanted: BTreeMap<&String, Option<Timestamp>> = BTreeMap::new();
-    for service in services.values() {
+    for service in services {
         if let Some(arn) = &service.definition {
             let created = wanted.entry(arn).or_default();
             *created = (*created).max(service.created);
