@@ -2,8 +2,10 @@
 
 mod read;
 mod report;
+mod rules;
 
 use crate::model::{Channel, Region, Repository};
+use crate::plan::Rules;
 use crate::plan::naming::Naming;
 use crate::provider::anchor::AnchorSpec;
 use crate::provider::section::{Fault, Faults, Section};
@@ -72,6 +74,8 @@ pub struct ChannelConfig {
     pub require_reason: bool,
     /// How many targets move at the same time, within one wave.
     pub parallel: Option<usize>,
+    /// What its promotions must keep.
+    pub rules: Rules,
 }
 
 /// What follows a rollout that failed.

@@ -194,6 +194,7 @@ fn spec_of(config: &ChannelConfig) -> ChannelSpec {
         stop_on_failure: config.on_failure == OnFailure::Stop,
         waves: config.targets.iter().map(|target| (target.id.clone(), target.wave)).collect(),
         parallel: config.parallel,
+        rules: config.rules.clone(),
     }
 }
 

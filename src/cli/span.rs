@@ -6,7 +6,8 @@ use crate::plan::change::Range;
 use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use std::str::FromStr;
 
 /// From when until when. Dates are whole days in UTC, the last one included.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,6 +52,43 @@ fn moment(text: &str, later: i64) -> Result<Timestamp, String> {
     Ok(day.to_zoned(TimeZone::UTC).map_err(|_| wanted())?.timestamp())
 }
 
+/// `--until`: a moment to come, as a person writes it.
+#[derive(Debug, Clone, Copy)]
+pub enum Until {
+    At(Timestamp),
+    In(SignedDuration),
+}
+
+impl Until {
+    /// The moment that is meant; it must lie ahead.
+    pub fn after(self, now: Timestamp) -> Result<Timestamp, Failure> {
+        let at = match self {
+            Self::At(at) => at,
+            Self::In(time) => now.saturating_add(time).unwrap_or(Timestamp::MAX),
+        };
+        if at > now {
+            return Ok(at);
+        }
+        let what = format!("{} is over already", time::moment(at));
+        Err(Failure::usage(what, "--until is a moment to come: a date, a time with its zone, or a duration as in 2h"))
+    }
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = |text: &str| text.strip_suffix('d')?.parse::<i64>().ok().filter(|days| *days < 36_500);
+        if let Some(days) = days(text) {
+            return Ok(Self::In(SignedDuration::from_hours(24 * days)));
+        }
+        let time = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
+        let wanted =
+            "a date (2026-12-01), a time with its zone (2026-12-01T08:00:00+01:00) or a duration (2h, 3d) is needed";
+        time.map(Self::In).or_else(|| moment(text, 0).ok().map(Self::At)).ok_or_else(|| wanted.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +113,22 @@ mod tests {
         assert_eq!(end("2026-03-31T18:00:00Z"), at("2026-03-31T18:00:00Z"));
         for bad in ["", "yesterday", "2026-02-30", "2026-03-31T18:00:00", "2026-3-1", "9999-12-31T", "31.03.2026"] {
             assert!(first(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn until_is_a_moment_to_come() {
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let until = |text: &str| text.parse::<Until>().unwrap().after(now).map_err(|_| ());
+        let at = |text: &str| Ok(text.parse().unwrap());
+        assert_eq!(until("2h"), at("2026-11-20T14:00:00Z"));
+        assert_eq!(until("3d"), at("2026-11-23T12:00:00Z"));
+        assert_eq!(until("1h 30m"), at("2026-11-20T13:30:00Z"));
+        assert_eq!(until("2026-12-01"), at("2026-12-01T00:00:00Z"));
+        assert_eq!(until("2026-12-01T08:00:00+01:00"), at("2026-12-01T07:00:00Z"));
+        assert_eq!(until("2026-11-20"), Err(()));
+        for bad in ["", "soon", "-2h", "0s", "2026-12-01T08:00:00", "999999d"] {
+            assert!(bad.parse::<Until>().is_err(), "{bad}");
         }
     }
 

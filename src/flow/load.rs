@@ -1,9 +1,10 @@
 //! Load: everything a plan may look at, in one snapshot. A failed read is a value, not an error.
 
 use super::known::recognise;
-use super::{Ctx, FlowError};
+use super::{ChannelSpec, Ctx, FlowError};
 use crate::model::{Accepts, Channel, Image, ImageKey, ImageRef, Lookup, Observed, RecordedTarget, TargetId};
-use crate::plan::{Fitness, Sight, Snapshot, TargetView};
+use crate::plan::rules::Before;
+use crate::plan::{Fitness, Grounds, Sight, Snapshot, TargetView};
 use crate::provider::source::Availability;
 use crate::provider::target::{Depth, TargetError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ const LINEAGE: u64 = 20;
 /// What the ledger, the targets and the image sources say about one channel. `named` is an image of the intent.
 pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
     let spec = ctx.channel(channel)?;
-    let mut snapshot = recorded(ctx, channel, named)?;
+    let mut snapshot = recorded(ctx, channel, spec, named)?;
     let mut seen = ctx.fleet.survey(&spec.targets, Depth::Deploying).await;
     recognise(ctx, &mut seen)?;
     // Read after the survey, and in one view: what another process has written meanwhile counts for every target.
@@ -46,7 +47,13 @@ fn targets(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> Result<BTreeMap<TargetId,
 }
 
 /// The ledger's part; the ledger is let go before any cloud is asked.
-fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Result<Snapshot, FlowError> {
+fn recorded(
+    ctx: &Ctx<'_>,
+    channel: &Channel,
+    spec: &ChannelSpec,
+    named: Option<&ImageKey>,
+) -> Result<Snapshot, FlowError> {
+    let now = ctx.clock.now();
     let view = ctx.store.view()?;
     let look = Lookup(&*view);
     let state = look.channel(channel)?;
@@ -60,11 +67,11 @@ fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Resul
     let mut images = BTreeMap::new();
     let mut rejections = BTreeMap::new();
     for key in keys.cloned().collect::<BTreeSet<ImageKey>>() {
-        rejections.extend(look.rejection(&key, channel)?.map(|rejection| (key.clone(), rejection)));
+        rejections.extend(look.rejection(&key, channel, now)?.map(|rejection| (key.clone(), rejection)));
         images.extend(look.image(&key)?.map(|record| (key, record.image)));
     }
     Ok(Snapshot {
-        now: ctx.clock.now(),
+        now,
         base: view.head().seq,
         channel: channel.clone(),
         state,
@@ -73,9 +80,36 @@ fn recorded(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) -> Resul
         failed,
         images,
         rejections,
+        grounds: grounds(ctx, look, channel, spec, named)?,
         targets: BTreeMap::new(),
         fitness: BTreeMap::new(),
     })
+}
+
+/// What the channel's rules are judged by. A rollback is asked none of them; an image that is named is.
+fn grounds(
+    ctx: &Ctx<'_>,
+    look: Lookup<'_>,
+    channel: &Channel,
+    spec: &ChannelSpec,
+    named: Option<&ImageKey>,
+) -> Result<Grounds, FlowError> {
+    let now = ctx.clock.now();
+    let mut grounds = Grounds {
+        rules: spec.rules.clone(),
+        asker: ctx.actor.who.clone(),
+        freezes: look.frozen(channel, now)?,
+        ..Grounds::default()
+    };
+    let Some(image) = named else { return Ok(grounds) };
+    grounds.approvals = look.approvals(channel, image)?;
+    if let Some(env) = &spec.rules.after {
+        let before = Channel { name: channel.name.clone(), env: env.clone() };
+        let verified = look.verified(&before, image)?.map(|release| release.at);
+        let rejected = look.rejection(image, &before, now)?;
+        grounds.before = Some(Before { channel: before, verified, rejected });
+    }
+    Ok(grounds)
 }
 
 /// An answer about a target as a value a plan can look at.

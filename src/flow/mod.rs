@@ -30,7 +30,7 @@ pub use stats::tally;
 use crate::iac::IacError;
 use crate::model::lookup::LookupError;
 use crate::model::{Actor, Channel, Deployment, Seq, Step, TargetId, ViewError};
-use crate::plan::Plan;
+use crate::plan::{Plan, Rules};
 use crate::provider::clock::Clock;
 use crate::provider::source::ImageSource;
 use crate::provider::state::FetchError;
@@ -49,6 +49,8 @@ pub struct ChannelSpec {
     pub waves: BTreeMap<TargetId, u32>,
     /// How many targets move at the same time; `None`: as is usual.
     pub parallel: Option<usize>,
+    /// What its promotions must keep.
+    pub rules: Rules,
 }
 
 impl ChannelSpec {

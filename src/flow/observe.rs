@@ -2,7 +2,7 @@
 
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
-use crate::model::{Channel, ChannelState, Lookup, RecordedTarget, Rollout, TargetId};
+use crate::model::{Channel, ChannelState, Freeze, Lookup, RecordedTarget, Rollout, TargetId};
 use crate::plan::Sight;
 use std::collections::BTreeMap;
 
@@ -12,6 +12,8 @@ pub struct Standing {
     pub channel: Channel,
     pub state: ChannelState,
     pub open: Option<Rollout>,
+    /// Those that hold now.
+    pub freezes: Vec<Freeze>,
     pub targets: BTreeMap<TargetId, (Option<RecordedTarget>, Sight)>,
 }
 
@@ -32,13 +34,14 @@ pub async fn status(ctx: &Ctx<'_>, channels: &[Channel]) -> Result<Vec<Standing>
     for channel in named {
         let state = look.channel(&channel)?;
         let open = state.open.map(|open| look.rollout(open)).transpose()?.flatten();
+        let freezes = look.frozen(&channel, ctx.clock.now())?;
         let mut targets = BTreeMap::new();
         for id in &ctx.channel(&channel)?.targets {
             let sight = seen.get(id).cloned();
             let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
             targets.insert(id.clone(), (look.target(id)?, sight));
         }
-        standings.push(Standing { channel, state, open, targets });
+        standings.push(Standing { channel, state, open, freezes, targets });
     }
     Ok(standings)
 }

@@ -53,6 +53,7 @@ pub(super) fn as_plan(rollout: &Rollout, base: Seq) -> Plan {
         steps: rollout.steps.iter().filter(pending).cloned().collect(),
         barred: Vec::new(),
         settled: rollout.steps.iter().filter(|step| !pending(step)).map(|step| step.target.clone()).collect(),
+        overridden: Vec::new(),
         blockers: Vec::new(),
         notes: Vec::new(),
         done: false,

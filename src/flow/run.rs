@@ -8,15 +8,23 @@ use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
 use crate::plan::resume::Left;
 use crate::plan::rollback::Back;
-use crate::plan::{self, BlockerKind, Plan, Sight};
+use crate::plan::{self, BlockerKind, Plan, Rule, Sight};
 use crate::store::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the person (or the pipeline) wants.
 #[derive(Debug, Clone)]
 pub enum Intent {
-    Promote { channel: Channel, image: ImageKey },
-    Rollback { channel: Channel, back: Back },
+    Promote {
+        channel: Channel,
+        image: ImageKey,
+        /// Rules that are passed over, for the reason that the rollout is given.
+        overrides: BTreeSet<Rule>,
+    },
+    Rollback {
+        channel: Channel,
+        back: Back,
+    },
 }
 
 /// How one step ended.
@@ -75,8 +83,9 @@ const TRIES: usize = 3;
 /// The plan for an intent, on what is observed now. Nothing is written and nothing is touched.
 pub async fn plan(ctx: &Ctx<'_>, intent: &Intent) -> Result<Plan, FlowError> {
     match intent {
-        Intent::Promote { channel, image } => {
-            let snapshot = load(ctx, channel, Some(image)).await?;
+        Intent::Promote { channel, image, overrides } => {
+            let mut snapshot = load(ctx, channel, Some(image)).await?;
+            snapshot.grounds.overrides.clone_from(overrides);
             let plan = plan::promote(&snapshot, image);
             Ok(preflight(ctx, plan, snapshot.images.get(image)).await)
         }
@@ -132,7 +141,22 @@ fn claim(ctx: &Ctx<'_>, plan: &Plan, reason: Option<&str>) -> Result<Option<Roll
         reason: reason.map(str::to_owned),
         steps: plan.steps.clone(),
     };
-    let entry = match ctx.store.claim(plan.base, ctx.clock.now(), ctx.actor, &event) {
+    let mut base = plan.base;
+    // Each on the one before: nobody's entry comes between what was passed over and what it was passed over for.
+    for passed in &plan.overridden {
+        let event = Event::RuleOverridden {
+            channel: plan.channel.clone(),
+            image: image.clone(),
+            rule: passed.rule.word().to_owned(),
+            reason: reason.unwrap_or_default().to_owned(),
+        };
+        match ctx.store.claim(base, ctx.clock.now(), ctx.actor, &event) {
+            Ok(entry) => base = entry.seq,
+            Err(StoreError::Moved { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let entry = match ctx.store.claim(base, ctx.clock.now(), ctx.actor, &event) {
         Ok(entry) => entry,
         Err(StoreError::Moved { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),

@@ -69,6 +69,18 @@ pub struct Rejection {
     pub at: Timestamp,
     pub reason: String,
     pub seq: Seq,
+    /// When it ends by itself: the fold has no clock, so whoever reads it asks `holds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether it holds for what was built on the image, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descendants: bool,
+}
+
+impl Rejection {
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Where a channel stands. Its lineage is a stack, kept release by release under its own keys.

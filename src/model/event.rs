@@ -1,6 +1,9 @@
 //! What can happen: the events of the ledger, in their written form. Variants are added, never changed.
 
-use super::{Artifact, Cause, Channel, Image, ImageKey, ImageRef, Outcome, Revision, Seq, SlotName, Step, TargetId};
+use super::{
+    Artifact, Cause, Channel, Image, ImageKey, ImageRef, Outcome, Revision, Scope, Seq, SlotName, Step, TargetId,
+};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,11 +92,45 @@ pub enum Event {
         image: ImageKey,
         channel: Option<Channel>,
         reason: String,
+        /// When it ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// What was built on it is rejected with it, also what is recorded later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        descendants: bool,
     },
     ImageRestored {
         image: ImageKey,
         channel: Option<Channel>,
         reason: Option<String>,
+    },
+    /// Nothing is promoted there until then; rollbacks pass.
+    FreezeSet {
+        scope: Scope,
+        until: Timestamp,
+        reason: String,
+    },
+    FreezeLifted {
+        scope: Scope,
+        reason: Option<String>,
+    },
+    /// Somebody agrees that this image may go to this channel next.
+    ImageApproved {
+        channel: Channel,
+        image: ImageKey,
+        reason: Option<String>,
+    },
+    ApprovalWithdrawn {
+        channel: Channel,
+        image: ImageKey,
+        reason: Option<String>,
+    },
+    /// A rule of the channel is passed over by the rollout that begins next.
+    RuleOverridden {
+        channel: Channel,
+        image: ImageKey,
+        rule: String,
+        reason: String,
     },
     /// Written by a newer imgctl: it can be shown, and nothing can be appended after it.
     #[serde(other)]

@@ -33,6 +33,10 @@ pub enum Table {
     Deployment,
     /// `name@version|channel`, `name@version|*` → `Rejection`.
     Rejection,
+    /// `env` or `channel` → `Freeze`.
+    Freeze,
+    /// `channel|name@version|who` → `Approval`.
+    Approval,
     /// `channel|seq` → nothing.
     ChannelLog,
     /// `name@version|seq` → nothing.
@@ -40,7 +44,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Image,
         Self::Recent,
         Self::Version,
@@ -55,6 +59,8 @@ impl Table {
         Self::Target,
         Self::Deployment,
         Self::Rejection,
+        Self::Freeze,
+        Self::Approval,
         Self::ChannelLog,
         Self::ImageLog,
     ];
@@ -75,6 +81,8 @@ impl Table {
             Self::Target => 'p',
             Self::Deployment => 'd',
             Self::Rejection => 'x',
+            Self::Freeze => 'f',
+            Self::Approval => 'w',
             Self::ChannelLog => 'k',
             Self::ImageLog => 'm',
         }

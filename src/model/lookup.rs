@@ -2,9 +2,10 @@
 
 use super::event::DeploymentRecord;
 use super::{
-    Channel, ChannelState, Entry, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView, Order,
-    RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
+    Approval, Channel, ChannelState, Entry, Freeze, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView,
+    Order, RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
 };
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -119,12 +120,67 @@ impl Lookup<'_> {
         rows.iter().map(|(key, text)| decode(key, text)).collect()
     }
 
-    /// The rejection that forbids this image in this channel: the channel's own, else one for everywhere.
-    pub fn rejection(&self, key: &ImageKey, channel: &Channel) -> Result<Option<Rejection>, ViewError> {
-        match self.one(Table::Rejection, &rejection_key(key, Some(channel)))? {
-            Some(own) => Ok(Some(own)),
-            None => self.one(Table::Rejection, &rejection_key(key, None)),
+    /// The rejection that forbids this image in this channel at this moment: the channel's own, else one for everywhere,
+    /// else one of an image it was built on that takes what was built on it along.
+    pub fn rejection(&self, key: &ImageKey, channel: &Channel, now: Timestamp) -> Result<Option<Rejection>, ViewError> {
+        let (mut next, mut seen) = (Some(key.clone()), BTreeSet::new());
+        // Nothing was built on itself; a ledger that says so must not hold us for ever.
+        while let Some(image) = next.take().filter(|image| seen.insert(image.clone())) {
+            for place in [Some(channel), None] {
+                let found: Option<Rejection> = self.one(Table::Rejection, &rejection_key(&image, place))?;
+                let reaches = |found: &Rejection| found.holds(now) && (image == *key || found.descendants);
+                if let Some(found) = found.filter(reaches) {
+                    return Ok(Some(found));
+                }
+            }
+            next = self.image(&image)?.and_then(|record| record.image.provenance.parent);
         }
+        Ok(None)
+    }
+
+    /// Freezes that were set and not lifted, ended ones among them.
+    pub fn freezes(&self) -> Result<Vec<Freeze>, ViewError> {
+        let rows = self.0.scan(Table::Freeze, "", Order::Ascending, None, usize::MAX)?;
+        rows.iter().map(|(key, text)| decode(key, text)).collect()
+    }
+
+    /// The freezes that cover a channel at this moment.
+    pub fn frozen(&self, channel: &Channel, now: Timestamp) -> Result<Vec<Freeze>, ViewError> {
+        let scopes = [channel.env.to_string(), channel.to_string()];
+        let mut freezes = Vec::new();
+        for scope in scopes {
+            freezes.extend(self.one::<Freeze>(Table::Freeze, &scope)?.filter(|freeze| freeze.holds(now)));
+        }
+        Ok(freezes)
+    }
+
+    /// Who agreed that this image goes to this channel next, oldest name first.
+    pub fn approvals(&self, channel: &Channel, key: &ImageKey) -> Result<Vec<Approval>, ViewError> {
+        let rows = self.0.scan(Table::Approval, &format!("{channel}|{key}|"), Order::Ascending, None, usize::MAX)?;
+        let now = self.channel(channel)?.current.map(|release| release.rollout);
+        let mut approvals = Vec::new();
+        for (key, text) in rows {
+            approvals.extend(Some(decode::<Approval>(&key, &text)?).filter(|approval| approval.replaces == now));
+        }
+        Ok(approvals)
+    }
+
+    /// The newest verified release of an image in a channel's lineage.
+    pub fn verified(&self, channel: &Channel, key: &ImageKey) -> Result<Option<Release>, ViewError> {
+        // What a rollback popped stands above the lineage's depth until it is written over.
+        let depth = self.channel(channel)?.depth;
+        let mut after = Some(lineage_key(channel, depth + 1));
+        while let Some(last) = after.take() {
+            let prefix = format!("{channel}|");
+            for (key_, text) in self.0.scan(Table::Lineage, &prefix, Order::Descending, Some(&last), MANY)? {
+                let release: Release = decode(&key_, &text)?;
+                if release.image == *key && release.verified {
+                    return Ok(Some(release));
+                }
+                after = Some(key_);
+            }
+        }
+        Ok(None)
     }
 
     pub fn rejections(&self, key: &ImageKey) -> Result<Vec<Rejection>, ViewError> {
@@ -244,6 +300,10 @@ pub(super) fn version_key(name: &ImageName, seq: Seq) -> String {
 
 pub(super) fn rejection_key(image: &ImageKey, channel: Option<&Channel>) -> String {
     channel.map_or_else(|| format!("{image}|*"), |channel| format!("{image}|{channel}"))
+}
+
+pub(super) fn approval_key(channel: &Channel, image: &ImageKey, who: &str) -> String {
+    format!("{channel}|{image}|{who}")
 }
 
 pub(super) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, ViewError> {

@@ -11,9 +11,11 @@ pub mod ledger;
 pub mod lookup;
 pub mod noted;
 pub mod rollout;
+pub mod rule;
 pub mod selector;
 pub mod target;
 mod transition;
+pub mod window;
 
 pub use artifact::{AmiArtifact, AmiFacts, Artifact, Device, OciArtifact, Platform};
 pub use channel::{Channel, ChannelState, EnvName, Hold, Rejection, Release};
@@ -25,13 +27,16 @@ pub use image::{AmiId, Arch, Image, ImageKey, ImageName, ImageRef, Provenance, R
 pub use ledger::{Change, Head, IllegalEntry, LedgerView, Order, Table, ViewError};
 pub use lookup::Lookup;
 pub use noted::{Noted, NotedError, Standing};
+
 pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
+pub use rule::{Approval, Freeze, Scope};
 pub use selector::{ImageSelector, SourceSelector};
 pub use target::{
     Accepts, Deployment, Motion, Observed, Obstacle, Outlook, RecordedTarget, Revision, SlotImage, SlotName, SlotState,
     TargetId,
 };
 pub use transition::transition;
+pub use window::Window;
 
 /// Why a word is not a valid name, digest or selector: what was given, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! THE transition: an entry and the views before it, in; the keyed changes it makes, or why it cannot have happened, out.
 
+mod verdicts;
+
 use super::event::DeploymentRecord;
 use super::ledger::{Change, IllegalEntry, LedgerView, Table, ViewError};
-use super::lookup::{ImageRecord, Lookup, lineage_key, rejection_key, version_key};
+use super::lookup::{ImageRecord, Lookup, lineage_key, version_key};
 use super::{
-    Artifact, Cause, Channel, ChannelState, Entry, Event, Hold, Image, ImageKey, Outcome, RecordedTarget, Rejection,
-    Release, Rollout, Seq, Step, StepState,
+    Artifact, Cause, Channel, ChannelState, Entry, Event, Image, ImageKey, Outcome, RecordedTarget, Release, Rollout,
+    Seq, Step, StepState,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,22 +72,15 @@ impl Fold<'_> {
                 self.step(*rollout, *step, StepState::Failed { reason: reason.clone() }).map(drop)
             }
             Event::RolloutFinished { rollout, outcome } => self.rollout_finished(*rollout, outcome),
-            Event::HoldSet { channel, reason } => {
-                self.with_channel(channel, |state, hold| state.hold = Some(hold(reason)))
-            }
-            Event::HoldLifted { channel, .. } => self.with_channel(channel, |state, _| state.hold = None),
-            Event::ImageRejected { image, channel, reason } => {
-                self.known(image)?;
-                self.log_image(image);
-                self.reject(image, channel.as_ref(), reason);
-                Ok(())
-            }
-            Event::ImageRestored { image, channel, .. } => {
-                self.known(image)?;
-                self.log_image(image);
-                self.remove(Table::Rejection, rejection_key(image, channel.as_ref()));
-                Ok(())
-            }
+            Event::HoldSet { .. }
+            | Event::HoldLifted { .. }
+            | Event::ImageRejected { .. }
+            | Event::ImageRestored { .. }
+            | Event::FreezeSet { .. }
+            | Event::FreezeLifted { .. }
+            | Event::ImageApproved { .. }
+            | Event::ApprovalWithdrawn { .. }
+            | Event::RuleOverridden { .. } => self.judged(),
             // Refused above as newer.
             Event::Unknown => Err(impossible("an event this imgctl does not know")),
         }
@@ -208,7 +203,7 @@ impl Fold<'_> {
                 }
                 let why = reason.clone().unwrap_or_else(|| "rolled back".to_owned());
                 if let Some(left) = leaves.as_ref().filter(|left| *left != image) {
-                    self.reject(left, Some(channel), &why);
+                    self.reject(left, Some(channel), &why, None, false);
                     self.log_image(left);
                 }
                 if !automatic {
@@ -310,7 +305,7 @@ impl Fold<'_> {
             // The channel's own image is not bad because one more target could not take it, and nothing else is
             // underneath for that.
             _ if rollout.cause == Cause::Promote && state.image() == Some(&rollout.image) => {}
-            Outcome::RolledBack { reason } => self.reject(&rollout.image, Some(&rollout.channel), reason),
+            Outcome::RolledBack { reason } => self.reject(&rollout.image, Some(&rollout.channel), reason, None, false),
             Outcome::Failed { .. } | Outcome::Aborted { .. } | Outcome::Superseded { .. } => state.failed = Some(id),
         }
         state.open = None;
@@ -332,34 +327,6 @@ impl Fold<'_> {
         let release = Release { image: rollout.image.clone(), rollout: rollout.id, at: self.entry.at, verified: true };
         self.put(Table::Lineage, lineage_key(&rollout.channel, state.depth), &release);
         state.current = Some(release);
-    }
-
-    fn with_channel(
-        &mut self,
-        channel: &Channel,
-        change: impl FnOnce(&mut ChannelState, &dyn Fn(&str) -> Hold),
-    ) -> Result<(), Fault> {
-        let mut state = self.look.channel(channel)?;
-        change(&mut state, &|reason| self.hold(reason));
-        self.put(Table::Channel, channel.to_string(), &state);
-        self.log_channel(channel);
-        Ok(())
-    }
-
-    fn hold(&self, reason: &str) -> Hold {
-        Hold { by: self.entry.by.who.clone(), at: self.entry.at, reason: reason.to_owned(), seq: self.entry.seq }
-    }
-
-    fn reject(&mut self, image: &ImageKey, channel: Option<&Channel>, reason: &str) {
-        let rejection = Rejection {
-            image: image.clone(),
-            channel: channel.cloned(),
-            by: self.entry.by.who.clone(),
-            at: self.entry.at,
-            reason: reason.to_owned(),
-            seq: self.entry.seq,
-        };
-        self.put(Table::Rejection, rejection_key(image, channel), &rejection);
     }
 
     fn known(&self, key: &ImageKey) -> Result<ImageRecord, Fault> {

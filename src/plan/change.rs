@@ -1,7 +1,7 @@
 //! A change: all that the ledger says of one rollout, hold, rejection, tag or recording, from its first entry to its last.
 
 use super::evidence::Evidence;
-use crate::model::{Actor, Cause, Channel, Digest, Entry, Event, Image, ImageKey, ImageRef, Outcome, Seq};
+use crate::model::{Actor, Cause, Channel, Digest, Entry, Event, Image, ImageKey, ImageRef, Outcome, Scope, Seq};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,11 @@ pub enum ChangeKind {
     Release,
     Reject,
     Restore,
+    Freeze,
+    Unfreeze,
+    Approve,
+    Withdraw,
+    Override,
     /// Written by a newer imgctl.
     Unknown,
 }
@@ -63,6 +68,8 @@ pub enum Emergency {
     AutomaticRollback,
     /// Another image was promoted while the channel was held.
     OverHold,
+    /// A rule of the channel was passed over: a freeze, a missing approval, a window, …
+    OverRule,
 }
 
 /// How a change stands.
@@ -152,7 +159,7 @@ pub struct Change {
     /// The image that a rollback turns away from.
     pub leaves: Option<ImageKey>,
     pub emergency: BTreeSet<Emergency>,
-    /// Empty: this ledger's entries hold no approvals.
+    /// Of a promotion: who had agreed to it.
     pub approvals: Vec<Approval>,
     /// What was done on each target of a rollout, and what its platform said.
     pub steps: Vec<Evidence>,
@@ -180,12 +187,30 @@ impl Change {
             Event::HoldLifted { channel, reason } => {
                 Self { channel: Some(channel.clone()), reason: reason.clone(), ..new(ChangeKind::Release) }
             }
-            Event::ImageRejected { image, channel, reason } => {
+            Event::ImageRejected { image, channel, reason, .. } => {
                 let reason = Some(reason.clone());
                 Self { channel: channel.clone(), reason, ..about(ChangeKind::Reject, image) }
             }
             Event::ImageRestored { image, channel, reason } => {
                 Self { channel: channel.clone(), reason: reason.clone(), ..about(ChangeKind::Restore, image) }
+            }
+            Event::FreezeSet { scope, reason, .. } => {
+                Self { channel: one(scope), reason: Some(reason.clone()), ..new(ChangeKind::Freeze) }
+            }
+            Event::FreezeLifted { scope, reason } => {
+                Self { channel: one(scope), reason: reason.clone(), ..new(ChangeKind::Unfreeze) }
+            }
+            Event::ImageApproved { channel, image, reason } => {
+                let channel = Some(channel.clone());
+                Self { channel, reason: reason.clone(), ..about(ChangeKind::Approve, image) }
+            }
+            Event::ApprovalWithdrawn { channel, image, reason } => {
+                let channel = Some(channel.clone());
+                Self { channel, reason: reason.clone(), ..about(ChangeKind::Withdraw, image) }
+            }
+            Event::RuleOverridden { channel, image, rule, reason } => {
+                let (channel, reason) = (Some(channel.clone()), Some(reason.clone()));
+                Self { channel, reason, said: Some(format!("rule {rule}")), ..about(ChangeKind::Override, image) }
             }
             Event::StepStarted { .. }
             | Event::StepDeployed { .. }
@@ -234,6 +259,12 @@ impl Change {
         change.from = from.as_ref().map(Subject::named);
         change.to = Some(Subject::named(image));
         change.steps = steps.iter().map(Evidence::planned).collect();
+        if *cause == Cause::Promote {
+            change.approvals = holds.approvals(channel, image);
+            if holds.passed.contains(channel) {
+                change.emergency.insert(Emergency::OverRule);
+            }
+        }
         match cause {
             // Promoting what the hold holds brings strayed targets back, and is no way round it.
             Cause::Promote if holds.on(channel).is_some() && from.as_ref() != Some(image) => {
@@ -321,25 +352,68 @@ fn ending(outcome: &Outcome) -> (Status, Option<String>) {
     }
 }
 
-/// Which channels are held, folded from entry to entry: a promotion is judged by what was true when it began.
+/// The channel that a freeze is of; `None`: a whole environment.
+fn one(scope: &Scope) -> Option<Channel> {
+    match scope {
+        Scope::Env(_) => None,
+        Scope::Channel(channel) => Some(channel.clone()),
+    }
+}
+
+/// What was said of channels before an entry: a promotion is judged by what was true when it began.
 #[derive(Debug, Clone, Default)]
-pub struct Holds(BTreeMap<Channel, Seq>);
+pub struct Holds {
+    held: BTreeMap<Channel, Seq>,
+    /// Channels of which a rule was passed over for the rollout that comes next.
+    passed: BTreeSet<Channel>,
+    /// Who agreed to what comes next on a channel.
+    approved: BTreeMap<(Channel, ImageKey), Vec<Approval>>,
+    /// Rollouts that have not ended.
+    open: BTreeMap<Seq, Channel>,
+}
 
 impl Holds {
     pub fn see(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::HoldSet { channel, .. }
-            | Event::RolloutStarted { channel, cause: Cause::Rollback { automatic: false, .. }, .. } => {
-                self.0.insert(channel.clone(), entry.seq);
+            Event::HoldSet { channel, .. } => drop(self.held.insert(channel.clone(), entry.seq)),
+            Event::HoldLifted { channel, .. } => drop(self.held.remove(channel)),
+            Event::RolloutStarted { channel, cause, .. } => {
+                if matches!(cause, Cause::Rollback { automatic: false, .. }) {
+                    self.held.insert(channel.clone(), entry.seq);
+                }
+                self.passed.remove(channel);
+                self.open.insert(entry.seq, channel.clone());
             }
-            Event::HoldLifted { channel, .. } => drop(self.0.remove(channel)),
+            Event::RolloutFinished { rollout, outcome } => {
+                // With the channel's next release, approvals have served.
+                if let Some(channel) = self.open.remove(rollout)
+                    && *outcome == Outcome::Succeeded
+                {
+                    self.approved.retain(|(of, _), _| *of != channel);
+                }
+            }
+            Event::RuleOverridden { channel, .. } => drop(self.passed.insert(channel.clone())),
+            Event::ImageApproved { channel, image, .. } => {
+                let approvals = self.approved.entry((channel.clone(), image.clone())).or_default();
+                approvals.retain(|approval| approval.by.who != entry.by.who);
+                approvals.push(Approval { by: entry.by.clone(), at: entry.at, entry: entry.seq });
+            }
+            Event::ApprovalWithdrawn { channel, image, .. } => {
+                if let Some(approvals) = self.approved.get_mut(&(channel.clone(), image.clone())) {
+                    approvals.retain(|approval| approval.by.who != entry.by.who);
+                }
+            }
             _ => {}
         }
     }
 
     /// The entry that holds this channel.
     pub fn on(&self, channel: &Channel) -> Option<Seq> {
-        self.0.get(channel).copied()
+        self.held.get(channel).copied()
+    }
+
+    fn approvals(&self, channel: &Channel, image: &ImageKey) -> Vec<Approval> {
+        self.approved.get(&(channel.clone(), image.clone())).cloned().unwrap_or_default()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod period;
 pub mod promote;
 pub mod resume;
 pub mod rollback;
+pub mod rules;
 mod slots;
 pub mod stats;
 
@@ -19,6 +20,7 @@ pub use foresight::Foresight;
 pub use promote::promote;
 pub use resume::resume;
 pub use rollback::rollback;
+pub use rules::{Grounds, Overridden, Rule, Rules};
 pub use slots::is_settled;
 
 use crate::model::{
@@ -45,7 +47,10 @@ pub struct Snapshot {
     pub failed: Option<Rollout>,
     /// Every image that the lineage or the intent names.
     pub images: BTreeMap<ImageKey, Image>,
+    /// Those that hold now; one of an image it was built on stands for the image, too.
     pub rejections: BTreeMap<ImageKey, Rejection>,
+    /// What the channel's rules are judged by.
+    pub grounds: Grounds,
     pub targets: BTreeMap<TargetId, TargetView>,
     /// Whether an address can still be launched or pulled. Absent: it was not asked.
     pub fitness: BTreeMap<ImageRef, Fitness>,
@@ -112,6 +117,9 @@ pub struct Plan {
     /// Targets that are there already. One that is also a step is only to be recorded.
     pub settled: Vec<TargetId>,
     pub blockers: Vec<Blocker>,
+    /// Rules that stood in the way and are passed over: each will be an entry of the ledger.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Overridden>,
     /// What the person should know before saying yes.
     pub notes: Vec<String>,
     /// The channel itself is there already: with no steps, nothing is to be done or written.
@@ -152,6 +160,11 @@ pub struct Blocker {
 pub enum BlockerKind {
     Rejected,
     Held,
+    Frozen,
+    After,
+    Soak,
+    Approvals,
+    Window,
     Unfinished,
     NoTargets,
     NothingBeneath,

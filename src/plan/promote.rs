@@ -1,5 +1,6 @@
 //! Promote: put this image on every target of this channel.
 
+use super::rules;
 use super::slots::{Need, need, step};
 use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot, TargetView};
 use crate::model::{Cause, ImageKey, ImageRef, StepState, TargetId};
@@ -17,10 +18,18 @@ pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
         barred: Vec::new(),
         settled: Vec::new(),
         blockers: Vec::new(),
+        overridden: Vec::new(),
         notes: Vec::new(),
         done: snapshot.state.current.as_ref().is_some_and(|release| release.image == *image),
     };
     plan.blockers.extend(forbidden(snapshot, image, plan.done));
+    if !plan.done {
+        plan.blockers.extend(rules::against(snapshot, image));
+    }
+    plan.overridden = rules::pass_over(&mut plan.blockers, &snapshot.grounds.overrides);
+    let passed =
+        plan.overridden.iter().map(|passed| format!("passes over the rule `{}`: {}", passed.rule, passed.what));
+    plan.notes.extend(passed);
     add_steps(&mut plan, snapshot, image);
     for (id, view) in &snapshot.targets {
         let Sight::Seen(observed) = &view.sight else { continue };
@@ -42,10 +51,19 @@ fn forbidden(snapshot: &Snapshot, image: &ImageKey, current: bool) -> Vec<Blocke
     if let Some(rejection) = snapshot.rejections.get(image) {
         let place =
             rejection.channel.as_ref().map_or_else(|| "everywhere".to_owned(), |channel| format!("in {channel}"));
-        let what =
-            format!("is rejected {place} since entry {} ({}): {}", rejection.seq, rejection.by, rejection.reason);
+        let until = rejection.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let parent = if rejection.image == *image {
+            String::new()
+        } else {
+            format!("was built on {}, and what was built on that ", rejection.image)
+        };
+        let what = format!(
+            "{parent}is rejected {place}{until} since entry {} ({}): {}",
+            rejection.seq, rejection.by, rejection.reason
+        );
         let scope = rejection.channel.as_ref().map(|channel| format!(" --channel {channel}")).unwrap_or_default();
-        blockers.push(Blocker::new(BlockerKind::Rejected, image, what, format!("imgctl restore {image}{scope}")));
+        let fix = format!("imgctl restore {}{scope}", rejection.image);
+        blockers.push(Blocker::new(BlockerKind::Rejected, image, what, fix));
     }
     // Promoting what the hold holds is no way round it: it brings strayed targets back.
     if let Some(hold) = snapshot.state.hold.as_ref().filter(|_| !current) {

@@ -41,6 +41,7 @@ pub fn rollback(snapshot: &Snapshot, back: &Back) -> Plan {
         barred: Vec::new(),
         settled: Vec::new(),
         blockers: Vec::new(),
+        overridden: Vec::new(),
         notes: Vec::new(),
         done: false,
     };

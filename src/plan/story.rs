@@ -87,9 +87,13 @@ impl Story {
             }
             ["hold"] => Event::HoldSet { channel: channel(), reason: "books".into() },
             ["release"] => Event::HoldLifted { channel: channel(), reason: None },
-            ["reject", image] => {
-                Event::ImageRejected { image: image.parse().unwrap(), channel: None, reason: "leaks".into() }
-            }
+            ["reject", image] => Event::ImageRejected {
+                image: image.parse().unwrap(),
+                channel: None,
+                reason: "leaks".into(),
+                until: None,
+                descendants: false,
+            },
             ["tag", image, tag] => {
                 Event::Tagged { image: image.parse().unwrap(), tags: BTreeSet::from([(*tag).to_owned()]) }
             }

@@ -1,6 +1,6 @@
 //! A tiny text world for the tests of decisions: `web@1 = ami-1; current web@1; target a: ami-1 recorded web@1`.
 
-use super::{Fitness, Plan, Sight, Snapshot, TargetView};
+use super::{Fitness, Grounds, Plan, Sight, Snapshot, TargetView};
 use crate::model::*;
 use std::collections::BTreeMap;
 
@@ -37,6 +37,7 @@ impl World {
             failed: None,
             images: BTreeMap::new(),
             rejections: BTreeMap::new(),
+            grounds: Grounds::default(),
             targets: BTreeMap::new(),
             fitness: BTreeMap::new(),
         };
@@ -71,8 +72,16 @@ impl World {
             ["reject", key] => {
                 let image: ImageKey = key.parse().unwrap();
                 let channel = Some(self.snapshot.channel.clone());
-                let rejection =
-                    Rejection { image: image.clone(), channel, by: by(), at, reason: "told so".into(), seq: Seq(6) };
+                let rejection = Rejection {
+                    image: image.clone(),
+                    channel,
+                    by: by(),
+                    at,
+                    reason: "told so".into(),
+                    seq: Seq(6),
+                    until: None,
+                    descendants: false,
+                };
                 self.snapshot.rejections.insert(image, rejection);
             }
             ["open", key] => self.open(key),

@@ -15,7 +15,7 @@ use imgctl::provider::target::kubernetes::{KubernetesFleet, KubernetesSpec};
 use imgctl::provider::target::kubernetes_settings::KubernetesSettings;
 use imgctl::store::LedgerStore;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,7 @@ impl Stage {
 
     fn promotion(&self, version: u32) -> Intent {
         let image: ImageKey = format!("{}@{version}", self.channel().name).parse().unwrap();
-        Intent::Promote { channel: self.channel(), image }
+        Intent::Promote { channel: self.channel(), image, overrides: BTreeSet::new() }
     }
 
     async fn promote(&self, version: u32) -> Result<Ending, FlowError> {

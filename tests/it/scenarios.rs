@@ -17,6 +17,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_bad_image_is_rolled_back_by_itself
+    a_bad_parent_takes_its_children_along
     a_channel_is_held_until_somebody_lifts_it
     a_container_image_is_known_by_its_bytes
     a_crash_looping_version_is_brought_back
@@ -36,6 +37,7 @@ scenarios! {
     a_rewritten_ledger_is_found_out
     a_rollback_never_edits_history
     a_rollout_that_is_not_waited_for_is_finished_later
+    a_rule_is_kept_or_passed_over_on_record
     a_task_definition_that_is_gone_is_no_way_lost
     a_wrong_word_brings_the_near_one
     an_ami_that_nobody_could_launch_is_not_recorded

@@ -1,8 +1,10 @@
 //! The commands: one file for each, its words and what it does.
 
 pub mod abort;
+pub mod approve;
 pub mod audit;
 pub mod drift;
+pub mod freeze;
 pub mod hold;
 pub mod images;
 pub mod init;
@@ -53,6 +55,9 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Abort(args) => abort::run(&args, setup),
         Command::Hold(args) => hold::hold(&args, setup),
         Command::Release(args) => hold::release(&args, setup),
+        Command::Freeze(args) => freeze::freeze(&args, setup),
+        Command::Unfreeze(args) => freeze::unfreeze(&args, setup),
+        Command::Approve(args) => approve::run(&args, setup),
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
         Command::Stats(args) => stats::run(&args, setup),

@@ -1,7 +1,9 @@
 //! `reject` and `restore`: an image that may not be promoted or rolled back to, with the reason on record.
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::render::time;
 use crate::cli::setup::Setup;
+use crate::cli::span::Until;
 use crate::model::{Channel, Event, ImageKey, ImageSelector, Lookup};
 use crate::store::{DiskStore, LedgerStore};
 use clap::Args;
@@ -14,7 +16,8 @@ use serde_json::json;
 #[command(after_help = "\
 Examples:
   imgctl reject web@1.5.0 --reason \"CVE-2026-1234\"
-  imgctl reject web@1.5.0 --channel web/prod --reason \"too slow for production\"")]
+  imgctl reject web@1.5.0 --channel web/prod --reason \"too slow for production\"
+  imgctl reject base@9.1 --with-descendants --until 3d --reason \"until the kernel is patched\"")]
 pub struct Reject {
     /// NAME@VERSION, or another selector
     #[arg(value_name = "IMAGE")]
@@ -25,6 +28,12 @@ pub struct Reject {
     /// Why; it stays on record for ever
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
+    /// Until when: a date (UTC), a time with its zone, or a duration (2h, 3d); for ever, if it is not said
+    #[arg(long, value_name = "TIME")]
+    until: Option<Until>,
+    /// With everything that was built on it (record --parent), and everything that will be
+    #[arg(long)]
+    with_descendants: bool,
 }
 
 /// Allow a rejected image again
@@ -70,10 +79,16 @@ pub fn reject(args: &Reject, setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
     let (image, _) = find(&store, setup, &args.image, args.channel.as_ref())?;
     let (channel, reason) = (args.channel.clone(), args.reason.clone());
-    let event = Event::ImageRejected { image: image.clone(), channel: channel.clone(), reason };
+    let until = args.until.map(|until| until.after(setup.now())).transpose()?;
+    let descendants = args.with_descendants;
+    let event = Event::ImageRejected { image: image.clone(), channel: channel.clone(), reason, until, descendants };
     let entry = store.append(setup.now(), &setup.local_actor(), &event)?;
-    let document = json!({ "image": image, "channel": channel, "rejected": true, "changed": true, "entry": entry.seq });
-    let text = || format!("{image} is rejected {} (entry {})", place(channel.as_ref()), entry.seq);
+    let document = json!({ "image": image, "channel": channel, "rejected": true, "until": until, "descendants": descendants, "changed": true, "entry": entry.seq });
+    let text = || {
+        let until = until.map(|until| format!(" until {}", time::moment(until))).unwrap_or_default();
+        let along = if descendants { ", with what is built on it" } else { "" };
+        format!("{image} is rejected {}{until}{along} (entry {})", place(channel.as_ref()), entry.seq)
+    };
     setup.screen.show("rejection/1", document, text)?;
     setup.tell_notices(&store);
     Ok(Exit::Done)

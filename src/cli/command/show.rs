@@ -6,7 +6,7 @@ use crate::cli::render::time;
 use crate::cli::setup::Setup;
 use crate::model::event::DeploymentRecord;
 use crate::model::lookup::ImageRecord;
-use crate::model::{Channel, ImageKey, ImageSelector, Lookup, Rejection, TargetId};
+use crate::model::{Approval, Channel, ImageKey, ImageSelector, Lookup, Rejection, TargetId};
 use crate::store::LedgerStore;
 use clap::Args;
 use serde_json::json;
@@ -36,6 +36,8 @@ struct Life {
     runs_on: BTreeSet<TargetId>,
     deployments: Vec<DeploymentRecord>,
     rejections: Vec<Rejection>,
+    /// That count for a channel's next release.
+    approvals: Vec<Approval>,
     children: Vec<ImageKey>,
 }
 
@@ -51,6 +53,7 @@ pub fn run(args: &Show, setup: &Setup) -> Result<Exit, Failure> {
         "runs_on": life.runs_on,
         "deployments": life.deployments,
         "rejections": life.rejections,
+        "approvals": life.approvals,
         "children": life.children,
     });
     setup.screen.show("image/1", document, || text(&record, &life, setup))?;
@@ -60,8 +63,11 @@ pub fn run(args: &Show, setup: &Setup) -> Result<Exit, Failure> {
 
 fn life(look: &Lookup<'_>, key: &ImageKey) -> Result<Life, Failure> {
     let deployments = look.deployments(key, DEPLOYMENTS)?;
-    let mut current = Vec::new();
+    let (mut current, mut approvals) = (Vec::new(), Vec::new());
     for channel in look.channels()? {
+        if channel.name == key.name {
+            approvals.extend(look.approvals(&channel, key)?);
+        }
         if look.channel(&channel)?.current.is_some_and(|release| release.image == *key) {
             current.push(channel);
         }
@@ -72,7 +78,8 @@ fn life(look: &Lookup<'_>, key: &ImageKey) -> Result<Life, Failure> {
             runs_on.insert(deployment.target.clone());
         }
     }
-    Ok(Life { current, runs_on, deployments, rejections: look.rejections(key)?, children: look.children(key)? })
+    let (rejections, children) = (look.rejections(key)?, look.children(key)?);
+    Ok(Life { current, runs_on, deployments, rejections, approvals, children })
 }
 
 fn text(record: &ImageRecord, life: &Life, setup: &Setup) -> String {
@@ -97,10 +104,20 @@ fn text(record: &ImageRecord, life: &Life, setup: &Setup) -> String {
     }
     for rejection in &life.rejections {
         let place = rejection.channel.as_ref().map_or("everywhere".to_owned(), |channel| format!("in {channel}"));
-        sheet.line(
-            "rejected",
-            format!("{place} since entry {} by {}: {}", rejection.seq, rejection.by, rejection.reason),
-        );
+        let along = if rejection.descendants { ", with what is built on it," } else { "" };
+        let until = match rejection.until {
+            Some(until) if rejection.holds(now) => format!(" until {}", time::moment(until)),
+            Some(until) => format!(" until {}, which is over,", time::moment(until)),
+            None => String::new(),
+        };
+        let since = format!("since entry {} by {}: {}", rejection.seq, rejection.by, rejection.reason);
+        let label = if rejection.holds(now) { "rejected" } else { "was rejected" };
+        sheet.line(label, format!("{place}{along}{until} {since}"));
+    }
+    for approval in &life.approvals {
+        let why = approval.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let given = format!("by {}, {} (entry {}){why}", approval.by, time::ago(approval.at, now), approval.seq);
+        sheet.line("approved", format!("for {} {given}", approval.channel));
     }
     sheet.finish()
 }

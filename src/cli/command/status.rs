@@ -74,6 +74,10 @@ fn channel(standing: &Standing, setup: &Setup) -> String {
             hold.reason
         ));
     }
+    for freeze in &standing.freezes {
+        let (word, until) = (paint.warning("frozen"), time::moment(freeze.until));
+        text.push_str(&format!("{word} until {until} by {}: {}\n", freeze.by, freeze.reason));
+    }
     if let Some(open) = &standing.open {
         let hint = format!("imgctl resume {}", open.id);
         text.push_str(&format!(
@@ -140,6 +144,7 @@ fn document(standing: &Standing) -> Value {
         "channel": standing.channel,
         "state": standing.state,
         "open": standing.open,
+        "freezes": standing.freezes,
         "targets": targets.collect::<Vec<_>>(),
     })
 }

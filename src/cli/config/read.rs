@@ -1,5 +1,6 @@
 //! From tables to the config: every key that imgctl acts on, and a fault for every one it does not.
 
+use super::rules;
 use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, RegistryConfig, ScanConfig};
 use crate::iac::FORMATS;
 use crate::model::selector::is_tag;
@@ -133,6 +134,7 @@ fn read_channels(
             read.insert(channel, config);
         }
     }
+    rules::check(channels, &read.keys().cloned().collect());
     read
 }
 
@@ -169,7 +171,8 @@ fn read_channel(
     let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
     let require_reason = section.flag("require_reason").unwrap_or_default();
     let parallel = section.number("parallel", 1..=100).and_then(|parallel| usize::try_from(parallel.into_inner()).ok());
-    section.not_yet(&["after", "soak", "keep", "pointers", "gates", "freeze", "approvals"]);
+    let rules = rules::read(&section, channel);
+    section.not_yet(&["keep", "pointers", "gates"]);
     section.finish();
     ChannelConfig {
         targets,
@@ -177,6 +180,7 @@ fn read_channel(
         on_failure: on_failure.map(Spanned::into_inner).unwrap_or_default(),
         require_reason,
         parallel,
+        rules,
     }
 }
 

@@ -1,5 +1,6 @@
 //! An event of the ledger in one sentence, for the log.
 
+use super::time;
 use crate::model::{Cause, Channel, Entry, Event, ImageKey, ImageRef};
 use std::collections::BTreeMap;
 
@@ -66,11 +67,28 @@ pub fn sentence(entry: &Entry) -> Sentence {
         Event::HoldLifted { channel, reason } => {
             Sentence::new(format!("{channel} no longer held")).because(reason.as_ref())
         }
-        Event::ImageRejected { image, channel, reason } => {
-            Sentence::new(format!("{image} rejected {}", scope(channel.as_ref()))).because(Some(reason))
+        Event::ImageRejected { image, channel, reason, until, descendants } => {
+            let along = if *descendants { ", with what is built on it" } else { "" };
+            let until = until.map(|until| format!(" until {}", time::moment(until))).unwrap_or_default();
+            Sentence::new(format!("{image} rejected {}{until}{along}", scope(channel.as_ref()))).because(Some(reason))
         }
         Event::ImageRestored { image, channel, reason } => {
             Sentence::new(format!("{image} no longer rejected {}", scope(channel.as_ref()))).because(reason.as_ref())
+        }
+        Event::FreezeSet { scope, until, reason } => {
+            Sentence::new(format!("{scope} frozen until {}", time::moment(*until))).because(Some(reason))
+        }
+        Event::FreezeLifted { scope, reason } => {
+            Sentence::new(format!("{scope} no longer frozen")).because(reason.as_ref())
+        }
+        Event::ImageApproved { channel, image, reason } => {
+            Sentence::new(format!("{image} approved for {channel}")).because(reason.as_ref())
+        }
+        Event::ApprovalWithdrawn { channel, image, reason } => {
+            Sentence::new(format!("{image} no longer approved for {channel}")).because(reason.as_ref())
+        }
+        Event::RuleOverridden { channel, image, rule, reason } => {
+            Sentence::new(format!("rule {rule} of {channel} passed over for {image}")).because(Some(reason))
         }
         Event::Unknown => Sentence::new("written by a newer imgctl: upgrade to read it"),
     }
@@ -171,7 +189,8 @@ mod tests {
         assert_eq!(said(failed), "rollout 41, step 1: failed, 3 × ami-0123456789abcdef0: unhealthy");
         let finished = Event::RolloutFinished { rollout: Seq(41), outcome: Outcome::Failed { reason: "x".into() } };
         assert_eq!(said(finished), "rollout 41 failed: x");
-        let rejected = Event::ImageRejected { image: new, channel: None, reason: "leaks".into() };
+        let rejected =
+            Event::ImageRejected { image: new, channel: None, reason: "leaks".into(), until: None, descendants: false };
         assert_eq!(said(rejected), "web@1.5.0 rejected everywhere: leaks");
     }
 

@@ -121,6 +121,7 @@ mod tests {
             steps: vec![step],
             barred: Vec::new(),
             settled: vec!["web-b".parse().unwrap()],
+            overridden: Vec::new(),
             blockers: Vec::new(),
             notes: vec!["web@1.4.3 was skipped: it is rejected".into()],
             done: false,

@@ -160,7 +160,7 @@ fn happened(view: &dyn LedgerView) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_long_history_is_the_same_in_every_view_all_along() {
-    const KINDS: [&str; 18] = [
+    const KINDS: [&str; 23] = [
         "image-recorded",
         "artifacts-added",
         "tagged",
@@ -179,6 +179,11 @@ fn a_long_history_is_the_same_in_every_view_all_along() {
         "hold-set",
         "image-rejected",
         "image-restored",
+        "freeze-set",
+        "freeze-lifted",
+        "image-approved",
+        "approval-withdrawn",
+        "rule-overridden",
     ];
     let dir = TempDir::new().unwrap();
     let mut twins = Twins::born(dir.path(), 20_261_121);

@@ -2,7 +2,7 @@
 
 use imgctl::model::{
     AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup,
-    OciArtifact, Outcome, Provenance, Rollout, Step, StepState,
+    OciArtifact, Outcome, Provenance, Rollout, Scope, Step, StepState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,10 +88,29 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
 
 /// In one channel or everywhere, and taken back in either.
 fn judged(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
+    if dice.roll(2) == 0 {
+        return ruled(dice, channel, image);
+    }
     let channel = (dice.roll(3) > 0).then_some(channel);
     match dice.roll(2) {
-        0 => Event::ImageRejected { image, channel, reason: "bad".into() },
+        0 => {
+            let until = (dice.roll(2) == 0).then_some(super::at(9));
+            Event::ImageRejected { image, channel, reason: "bad".into(), until, descendants: dice.roll(2) == 0 }
+        }
         _ => Event::ImageRestored { image, channel, reason: None },
+    }
+}
+
+/// Freezes of an environment or a channel, approvals, and rules that are passed over.
+fn ruled(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
+    let scope = if dice.roll(2) == 0 { Scope::Env(channel.env.clone()) } else { Scope::Channel(channel.clone()) };
+    let reason = (dice.roll(2) == 0).then(|| "why".to_owned());
+    match dice.roll(5) {
+        0 => Event::FreezeSet { scope, until: super::at(dice.roll(99)), reason: "freeze".into() },
+        1 => Event::FreezeLifted { scope, reason },
+        2 => Event::ImageApproved { channel, image, reason },
+        3 => Event::ApprovalWithdrawn { channel, image, reason },
+        _ => Event::RuleOverridden { channel, image, rule: "window".into(), reason: "why".into() },
     }
 }
 

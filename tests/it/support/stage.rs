@@ -15,7 +15,7 @@ use imgctl::provider::target::asg::{AsgFleet, AsgSpec};
 use imgctl::provider::target::asg_settings::AsgSettings;
 use imgctl::store::LedgerStore;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ impl Stage {
     }
 
     pub async fn promote(&self, version: &str) -> Result<Ending, FlowError> {
-        let intent = Intent::Promote { channel: self.channel(), image: self.key(version) };
+        let intent = Intent::Promote { channel: self.channel(), image: self.key(version), overrides: BTreeSet::new() };
         self.go(&intent).await
     }
 
@@ -137,7 +137,7 @@ impl Stage {
 
     /// Promotes, and ends when every group has its order.
     pub async fn order(&self, version: &str) -> Result<Ending, FlowError> {
-        let intent = Intent::Promote { channel: self.channel(), image: self.key(version) };
+        let intent = Intent::Promote { channel: self.channel(), image: self.key(version), overrides: BTreeSet::new() };
         self.go_and(&intent, false).await
     }
 
