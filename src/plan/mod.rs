@@ -5,6 +5,7 @@ pub mod drift;
 pub mod evidence;
 pub mod finding;
 mod foresight;
+mod holds;
 pub mod naming;
 pub mod period;
 pub mod promote;

@@ -63,6 +63,22 @@ pub fn sentence(entry: &Entry) -> Sentence {
             Sentence::new(format!("rollout {rollout}, step {step}: failed, {}", counted(running))).because(Some(reason))
         }
         Event::RolloutFinished { rollout, outcome } => Sentence::new(format!("rollout {rollout} {outcome}")),
+        Event::HoldSet { .. }
+        | Event::HoldLifted { .. }
+        | Event::ImageRejected { .. }
+        | Event::ImageRestored { .. }
+        | Event::FreezeSet { .. }
+        | Event::FreezeLifted { .. }
+        | Event::ImageApproved { .. }
+        | Event::ApprovalWithdrawn { .. }
+        | Event::RuleOverridden { .. }
+        | Event::Unknown => judged(&entry.event),
+    }
+}
+
+/// What people say of images and channels; and what only a newer imgctl can read.
+fn judged(event: &Event) -> Sentence {
+    match event {
         Event::HoldSet { channel, reason } => Sentence::new(format!("{channel} held")).because(Some(reason)),
         Event::HoldLifted { channel, reason } => {
             Sentence::new(format!("{channel} no longer held")).because(reason.as_ref())
@@ -90,7 +106,7 @@ pub fn sentence(entry: &Entry) -> Sentence {
         Event::RuleOverridden { channel, image, rule, reason } => {
             Sentence::new(format!("rule {rule} of {channel} passed over for {image}")).because(Some(reason))
         }
-        Event::Unknown => Sentence::new("written by a newer imgctl: upgrade to read it"),
+        _ => Sentence::new("written by a newer imgctl: upgrade to read it"),
     }
 }
 
