@@ -70,7 +70,7 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
     let image = key(name, dice.roll(12));
     let channel = channel(&format!("{name}/{}", dice.one(&ENVS)));
     let tags: BTreeSet<String> = (0..=dice.roll(2)).map(|_| format!("t{}", dice.roll(4))).collect();
-    match dice.roll(14) {
+    match dice.roll(15) {
         0..=2 => recorded(name, dice.roll(12)),
         3 => {
             Event::ArtifactsAdded { image, artifacts: vec![ami(dice.roll(50), dice.one(&["us-east-1", "eu-north-1"]))] }
@@ -82,15 +82,13 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
         8..=10 => progressed(dice, look, &channel),
         11 => Event::HoldSet { channel, reason: "ünsettled \"weather\"\n".into() },
         12 => Event::HoldLifted { channel, reason: (dice.roll(2) == 0).then(|| name.to_owned()) },
+        13 => ruled(dice, channel, image),
         _ => judged(dice, channel, image),
     }
 }
 
 /// In one channel or everywhere, and taken back in either.
 fn judged(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
-    if dice.roll(2) == 0 {
-        return ruled(dice, channel, image);
-    }
     let channel = (dice.roll(3) > 0).then_some(channel);
     match dice.roll(2) {
         0 => {
