@@ -97,7 +97,7 @@ mod tests {
         let bare = |line: &str| line.strip_prefix("# ").unwrap_or(line).to_owned();
         let all: Vec<String> = plain.lines().map(|l| if setting(&l) { bare(l) } else { l.to_owned() }).collect();
         let config = parsed(&all.join("\n")).unwrap_or_else(|error| panic!("{error:?}"));
-        assert_eq!(config.channels.len(), 1);
+        assert_eq!(config.channels.len(), 2);
         assert_eq!(config.ledger, Path::new("/x/.imgctl"));
         assert!(config.scan.ami.is_some() && !config.registries.is_empty());
     }

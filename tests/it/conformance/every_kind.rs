@@ -246,7 +246,7 @@ impl Stage {
 
     fn promotion(&self, version: u32) -> Intent {
         let image: ImageKey = format!("{}@{version}", self.channel().name).parse().unwrap();
-        Intent::Promote { channel: self.channel(), image }
+        Intent::Promote { channel: self.channel(), image, overrides: Default::default() }
     }
 
     fn return_by(&self, back: Back) -> Intent {
