@@ -76,7 +76,12 @@ pub fn propose(dice: &mut Dice, view: &dyn LedgerView) -> Event {
             Event::ArtifactsAdded { image, artifacts: vec![ami(dice.roll(50), dice.one(&["us-east-1", "eu-north-1"]))] }
         }
         4 => Event::Tagged { image, tags },
-        5 => Event::Untagged { image, tags },
+        5 => {
+            // Half the time one that it has.
+            let held = look.image(&image).unwrap().and_then(|record| record.tags.first().cloned());
+            let tags = held.filter(|_| dice.roll(2) == 0).map_or(tags, |held| [held].into());
+            Event::Untagged { image, tags }
+        }
         6 => Event::TagsMirrored { image, tags: tags.clone(), done: tags, failed: BTreeMap::new() },
         7 => started(dice, look, channel, image),
         8..=10 => progressed(dice, look, &channel),
