@@ -3,7 +3,7 @@
 use super::known::address_of;
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
-use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Service, TemplateRef};
+use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Pods, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
 use crate::plan::{self, Finding, Sight};
@@ -146,6 +146,16 @@ fn found_in(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTr
                 Service { cluster: &cluster, name: &service, container: &container, family: &family, place: &place };
             let declared = iac::declared_for_service(code, &service);
             [(container, declared)].into()
+        }
+        Some(Handle::LaunchTemplate { id, region, slot }) => {
+            let place = Place { account: None, region: Some(region) };
+            let template = TemplateRef { id: Some(id), name: None };
+            [(slot, iac::declared_for_template(code, &place, &template))].into()
+        }
+        Some(Handle::Workload { kind, namespace, name, containers }) => {
+            let pods = Pods { kind, namespace: &namespace, name: &name };
+            let said = |slot: SlotName| (slot.clone(), iac::declared_for_workload(code, &pods, slot.as_str()));
+            containers.into_iter().map(said).collect()
         }
         None => BTreeMap::new(),
     }

@@ -3,14 +3,17 @@
 mod position;
 mod target_image;
 mod target_service;
+mod target_workload;
 mod terraform_containers;
 mod terraform_resource;
 mod terraform_state;
 mod terraform_value;
+mod terraform_workload;
 
 pub use position::Position;
-pub use target_image::{Claim, DeclaredFor, Group, address, declared_for};
+pub use target_image::{Claim, DeclaredFor, Group, address, declared_for, declared_for_template};
 pub use target_service::{Service, declared_for_service};
+pub use target_workload::{Pods, declared_for_workload};
 
 use crate::model::{Region, SlotName};
 use std::fmt;

@@ -61,6 +61,12 @@ pub fn declared_for(declared: &[Declared], group: &Group) -> BTreeMap<SlotName, 
     slots.into_iter().map(|(slot, found)| (slot, agree(found))).collect()
 }
 
+/// What the code declares for a template that is a target by itself: the image of its default version.
+pub fn declared_for_template(declared: &[Declared], place: &Place, template: &TemplateRef) -> DeclaredFor {
+    let found = owners(declared, place, template);
+    agree(found.map(|owner| of_version(declared, owner, owner, template, "$Default")).collect())
+}
+
 /// Every resource that declares this template, seen from `place`: templates of one name may be in many.
 fn owners<'a>(all: &'a [Declared], place: &'a Place, wanted: &'a TemplateRef) -> impl Iterator<Item = &'a Declared> {
     let is_it =

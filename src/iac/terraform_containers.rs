@@ -1,8 +1,8 @@
-//! The resource types of a Terraform state that run containers: ECS services, task definitions, Kubernetes deployments.
+//! The resource types of a Terraform state that run containers in ECS: services and task definitions.
 
 use super::terraform_resource::{Attributes, Found, image, place, unknown};
-use super::terraform_value::{Blocks, Sensitive, Text};
-use super::{DeclaredImage, Place, Subject, TemplateRef};
+use super::terraform_value::{Sensitive, Text};
+use super::{DeclaredImage, Subject, TemplateRef};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
@@ -20,9 +20,9 @@ pub(super) struct TaskDefinition {
 /// One container of a task definition or a pod. Its environment, where secrets stand, is not read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Container {
-    name: Text,
-    image: Text,
+pub(super) struct Container {
+    pub(super) name: Text,
+    pub(super) image: Text,
 }
 
 /// JSON within JSON: read as it passes by, so that its text is never kept. `None`: it is not a list of containers.
@@ -114,70 +114,5 @@ fn revision(text: &str) -> DeclaredImage {
             version: number.to_owned(),
         },
         _ => unknown("its `task_definition` names no revision"),
-    }
-}
-
-/// `kubernetes_deployment` and `kubernetes_deployment_v1`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct Deployment {
-    /// `NAMESPACE/NAME`.
-    id: Text,
-    metadata: Blocks<Metadata>,
-    spec: Blocks<DeploymentSpec>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    name: Text,
-    namespace: Text,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct DeploymentSpec {
-    template: Blocks<PodTemplate>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodTemplate {
-    spec: Blocks<PodSpec>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodSpec {
-    container: Blocks<Container>,
-}
-
-impl Deployment {
-    /// Namespace and name: from the provider's id, so that a mark on the metadata hides neither the one nor the image.
-    fn identity(id: Text, metadata: Blocks<Metadata>, sensitive: &Sensitive) -> Option<(String, String)> {
-        if let Some((namespace, name)) = sensitive.open("id", id).as_deref().and_then(|id| id.split_once('/')) {
-            return Some((namespace.to_owned(), name.to_owned()));
-        }
-        if sensitive.hides(&["metadata", "name"]) || sensitive.hides(&["metadata", "namespace"]) {
-            return None;
-        }
-        let metadata = metadata.into_iter().next()?;
-        Some((metadata.namespace.get().unwrap_or_else(|| "default".to_owned()), metadata.name.get()?))
-    }
-}
-
-impl Attributes for Deployment {
-    fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
-        const CONTAINER: [&str; 4] = ["spec", "template", "spec", "container"];
-        let [a, b, c, d] = CONTAINER;
-        let Some((namespace, name)) = Self::identity(self.id, self.metadata, sensitive) else { return Vec::new() };
-        let pods = self.spec.into_iter().flat_map(|spec| spec.template).flat_map(|template| template.spec);
-        let declare = |each: Container| {
-            let container = each.name.get().filter(|_| !sensitive.hides(&[a, b, c, d, "name"])).unwrap_or_default();
-            let (kind, namespace, name) = ("Deployment".to_owned(), namespace.clone(), name.clone());
-            let subject = Subject::Workload { kind, namespace, name, container };
-            Found { place: Place::default(), subject, image: image(sensitive, &[a, b, c, d, "image"], each.image) }
-        };
-        pods.flat_map(|pod| pod.container).map(declare).collect()
     }
 }

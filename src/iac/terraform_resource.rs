@@ -1,7 +1,8 @@
 //! The resource types of a Terraform state that tell an image, and the few attributes of each that are read.
 
-use super::terraform_containers::{Deployment, EcsService, TaskDefinition};
+use super::terraform_containers::{EcsService, TaskDefinition};
 use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
+use super::terraform_workload::{CronJob, DaemonSet, Deployment, StatefulSet};
 use super::{DeclaredImage, Place, Subject, TemplateRef};
 use crate::model::{AmiId, SlotName};
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub(super) fn instances<'de, M: MapAccess<'de>>(kind: &str, map: &mut M) -> Resu
         "aws_ecs_service" => read::<EcsService, M>(map),
         "aws_ecs_task_definition" => read::<TaskDefinition, M>(map),
         "kubernetes_deployment" | "kubernetes_deployment_v1" => read::<Deployment, M>(map),
+        "kubernetes_stateful_set" | "kubernetes_stateful_set_v1" => read::<StatefulSet, M>(map),
+        "kubernetes_daemonset" | "kubernetes_daemon_set_v1" => read::<DaemonSet, M>(map),
+        "kubernetes_cron_job" | "kubernetes_cron_job_v1" => read::<CronJob, M>(map),
         _ => map.next_value::<IgnoredAny>().map(|_| Vec::new()),
     }
 }

@@ -47,6 +47,7 @@ scenarios! {
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed
     an_object_that_argo_cd_manages_is_said_or_left_alone
+    code_of_workloads_and_templates_is_compared_too
     delivery_is_counted_in_four_keys
     drift_names_who_is_wrong
     ecs_gives_a_bad_image_up

@@ -114,6 +114,8 @@ fn agrees(recorded: &RecordedTarget, observed: &Observed) -> bool {
 
 fn runs(sight: &Sight) -> String {
     match sight {
+        // A template by itself, a CronJob between two runs, a service scaled to nothing.
+        Sight::Seen(observed) if observed.desired == 0 && observed.running.is_empty() => "nothing is to run".to_owned(),
         Sight::Seen(observed) => {
             let mut text = format!("{} of {}", counted(&observed.running), observed.desired);
             if let Some(deployment) = observed.deployment.as_ref().filter(|deployment| deployment.is_active()) {

@@ -70,6 +70,16 @@ impl WorkloadKind {
             Self::CronJob => "cronjob",
         }
     }
+
+    /// As the API writes it in `kind`.
+    pub fn api_word(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::CronJob => "CronJob",
+        }
+    }
 }
 
 /// `deployment/web`: kind and name, as kubectl takes them.

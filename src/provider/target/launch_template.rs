@@ -98,9 +98,9 @@ impl Observe for LaunchTemplate {
         self.look(Depth::Deploying).await
     }
 
-    /// Code that declares a template says which image its newest version has, and not which is the default.
-    fn handle(&self, _observed: &Observed) -> Option<Handle> {
-        None
+    fn handle(&self, observed: &Observed) -> Option<Handle> {
+        let slot = observed.slots.keys().next()?.clone();
+        Some(Handle::LaunchTemplate { id: self.spec.settings.id.clone(), region: self.spec.region.clone(), slot })
     }
 
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {

@@ -103,6 +103,10 @@ pub enum Handle {
     AutoScalingGroup { name: String, region: Region, templates: BTreeMap<SlotName, String> },
     /// The service's name, its cluster's name, its region, the container that is meant, and its task definition's family.
     EcsService { cluster: String, service: String, region: Region, container: SlotName, family: String },
+    /// The template's id, its region, and the one slot that it has.
+    LaunchTemplate { id: String, region: Region, slot: SlotName },
+    /// The workload's kind in the API's words, its namespace, its name, and the containers that are meant.
+    Workload { kind: &'static str, namespace: String, name: String, containers: BTreeSet<SlotName> },
 }
 
 /// One place that runs an image.

@@ -158,6 +158,11 @@ impl Cluster {
         Ok(self.connected().await?.namespace.clone())
     }
 
+    /// The same, where it was asked for before.
+    pub(super) fn known_namespace(&self) -> Option<String> {
+        self.made.get().map(|made| made.namespace.clone())
+    }
+
     async fn connected(&self) -> Result<&Connected, KubeError> {
         self.made.get_or_try_init(|| self.connect()).await
     }

@@ -88,8 +88,11 @@ impl Observe for KubernetesTarget {
         read.into_values().next().unwrap_or_else(|| Err(gone()))
     }
 
-    fn handle(&self, _observed: &Observed) -> Option<Handle> {
-        None
+    fn handle(&self, observed: &Observed) -> Option<Handle> {
+        let KubernetesSettings { workload, namespace, .. } = &self.spec.settings;
+        let namespace = namespace.clone().or_else(|| self.cluster.known_namespace())?;
+        let containers = observed.slots.keys().cloned().collect();
+        Some(Handle::Workload { kind: workload.kind.api_word(), namespace, name: workload.name.clone(), containers })
     }
 
     async fn image_at(&self, _template: &str, _version: &str) -> Result<Option<String>, TargetError> {
