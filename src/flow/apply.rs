@@ -78,7 +78,8 @@ impl Run<'_> {
         let step = left.step().clone();
         let end = self.end_of(&step, left).await?;
         match &end {
-            StepEnd::Succeeded => self.ctx.watch.step(&step, StepNews::Succeeded),
+            // Told where it was seen what runs.
+            StepEnd::Succeeded => {}
             StepEnd::Failed { reason, .. } => self.ctx.watch.step(&step, StepNews::Failed(reason)),
             StepEnd::Left { why } => self.ctx.watch.step(&step, StepNews::Left(why)),
         }
@@ -181,7 +182,9 @@ impl Run<'_> {
         match end {
             End::Settled { revision, running } => {
                 let slots = step.wanted();
+                let news = if running.is_empty() { StepNews::Configured } else { StepNews::Succeeded };
                 self.append(&Event::StepSucceeded { rollout, step: number, revision, slots, running })?;
+                self.ctx.watch.step(step, news);
                 Ok(StepEnd::Succeeded)
             }
             End::Failed { reason, remains, running } => {

@@ -104,6 +104,8 @@ pub enum StepNews<'a> {
     /// An answer did not come; it is asked again.
     NoAnswer(&'a str),
     Succeeded,
+    /// The same, where nothing runs now: a template by itself, a CronJob between two runs, a group of none.
+    Configured,
     Failed(&'a str),
     /// Left as it is: interrupted, or not waited for.
     Left(&'a str),

@@ -84,6 +84,7 @@ impl Watch for Progress {
         let paint = self.screen.err;
         match news {
             StepNews::Succeeded => return self.end(step, &paint.plus("done, and every instance runs it")),
+            StepNews::Configured => return self.end(step, &paint.plus("done: what is started there next runs it")),
             StepNews::Failed(why) => return self.end(step, &paint.minus(&failed(why, self.screen.is_one_terminal()))),
             StepNews::Left(why) => return self.end(step, &paint.tilde(why)),
             StepNews::Ordered | StepNews::Moving(_) | StepNews::Verifying | StepNews::NoAnswer(_) => {}
@@ -123,7 +124,7 @@ fn sentence(news: StepNews<'_>) -> String {
         StepNews::Moving(deployment) => moving(deployment),
         StepNews::Verifying => "looking at what really runs".to_owned(),
         StepNews::NoAnswer(why) => format!("no answer, asking again ({why})"),
-        StepNews::Succeeded => "done".to_owned(),
+        StepNews::Succeeded | StepNews::Configured => "done".to_owned(),
         StepNews::Failed(why) | StepNews::Left(why) => why.to_owned(),
     }
 }

@@ -242,6 +242,21 @@ async fn a_running_deployment_is_turned_back_by_ecs() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_does_not_go_back_is_not_waited_for_without_end() {
+    let stage = Stage::new("ecs-endless", json!({"circuit_breaker": true})).await;
+    behaves("ecs-endless", 2, "slow");
+    let first = stage.deploy(&stage.step(2).await).await;
+    let mut hurried = spec("ecs-endless");
+    hurried.settings.time_limit = Duration::ZERO;
+    let fleet = EcsFleet::new(vec![hurried], &Arc::new(crate::support::aws(lab()).await));
+    // The old image is slow as well: going back takes its time.
+    behaves("ecs-endless", 1, "slow");
+    let refused = fleet.target(&stage.id()).unwrap().cancel(first.deployment.as_deref().unwrap()).await.unwrap_err();
+    assert!(refused.to_string().contains("was turned back 0 minutes ago, and still has not"), "{refused}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("run the same command again")), "{refused:?}");
+}
+
+#[tokio::test]
 async fn where_ecs_cannot_turn_back_a_new_deployment_takes_its_place() {
     let stage = Stage::new("ecs-nostop", json!({})).await;
     behaves("ecs-nostop", 2, "slow");

@@ -131,7 +131,7 @@ impl EcsTarget {
         }
     }
 
-    /// Turns a deployment back, and waits until ECS says that it has ended.
+    /// Turns a deployment back, and waits until ECS says that it has ended, as long as a deployment may take.
     pub(super) async fn turn_back_and_wait(&self, id: &str) -> Result<(), TargetError> {
         if !self.turn_back(id).await? && self.rollout(id).await?.is_active() {
             return Err(TargetError::Refused {
@@ -139,10 +139,22 @@ impl EcsTarget {
                 hint: "imgctl rollback begins a deployment that takes its place".to_owned(),
             });
         }
+        let (limit, began) = (self.spec.settings.time_limit, tokio::time::Instant::now());
         while self.rollout(id).await?.is_active() {
+            if began.elapsed() >= limit {
+                return Err(self.still_going_back(id));
+            }
             tokio::time::sleep(STOPPING.min(self.spec.settings.poll_interval)).await;
         }
         Ok(())
+    }
+
+    fn still_going_back(&self, id: &str) -> TargetError {
+        let (object, minutes) = (self.spec.object(&self.aws), self.spec.settings.time_limit.as_secs() / 60);
+        TargetError::Refused {
+            what: format!("{object}: {id} was turned back {minutes} minutes ago, and still has not ended"),
+            hint: "ECS goes on turning it back; when it has ended, run the same command again".to_owned(),
+        }
     }
 }
 
