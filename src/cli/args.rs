@@ -120,6 +120,7 @@ pub enum Command {
     Approve(command::approve::Approve),
     Reject(command::reject::Reject),
     Restore(command::reject::Restore),
+    Pointer(command::pointer::PointerCommand),
     Drift(command::drift::Drift),
     Audit(command::audit::Audit),
     Stats(command::stats::Stats),

@@ -1,5 +1,6 @@
 //! The config a user lives with: where `imgctl.toml` is found, and what counts before what.
 
+mod pointers;
 mod read;
 mod report;
 mod rules;
@@ -7,7 +8,9 @@ mod rules;
 use crate::model::{Channel, Region, Repository};
 use crate::plan::Rules;
 use crate::plan::naming::Naming;
+use crate::plan::pointer::Wants;
 use crate::provider::anchor::AnchorSpec;
+use crate::provider::pointer::PointerSpec;
 use crate::provider::section::{Fault, Faults, Section};
 use crate::provider::target::spec::TargetSpec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +79,16 @@ pub struct ChannelConfig {
     pub parallel: Option<usize>,
     /// What its promotions must keep.
     pub rules: Rules,
+    /// What infrastructure code reads to follow it, in the order of the config.
+    pub pointers: Vec<PointerConfig>,
+}
+
+/// One pointer of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointerConfig {
+    pub spec: PointerSpec,
+    /// Which of an image's artifacts it stands for.
+    pub wants: Wants,
 }
 
 /// What follows a rollout that failed.

@@ -3,14 +3,15 @@
 pub mod actor;
 
 use super::args::Global;
-use super::config::{self, ChannelConfig, Config, OnFailure, Surroundings};
+use super::config::{self, ChannelConfig, Config, OnFailure, PointerConfig, Surroundings};
 use super::failure::Failure;
 use super::render::progress::Progress;
 use super::screen::Screen;
-use crate::flow::{ChannelSpec, Ctx, FlowError, Watch};
+use crate::flow::{ChannelSpec, Ctx, FlowError, Follower, Watch};
 use crate::model::{Actor, Channel, Lookup};
 use crate::provider::aws::{Aws, AwsSettings};
 use crate::provider::clock::{Clock, SystemClock};
+use crate::provider::pointer;
 use crate::provider::source::{Patience, RegistrySettings, RegistrySource, Sources};
 use crate::provider::target::Fleet;
 use crate::provider::target::spec;
@@ -38,6 +39,7 @@ pub struct Cloud {
     pub store: DiskStore,
     pub actor: Actor,
     pub sources: Sources,
+    pub pointers: Vec<Follower>,
     pub fleet: Box<dyn Fleet>,
     pub channels: BTreeMap<Channel, ChannelSpec>,
     pub stop: CancellationToken,
@@ -54,6 +56,7 @@ impl Cloud {
             channels: &self.channels,
             fleet: &*self.fleet,
             images: &self.sources,
+            pointers: &self.pointers,
             stop: self.stop.clone(),
             watch,
         }
@@ -176,11 +179,28 @@ impl Setup {
             store,
             actor,
             sources: self.sources(&aws),
+            pointers: self.pointers(&aws),
             fleet,
             channels: self.config.channels.iter().map(|(channel, config)| (channel.clone(), spec_of(config))).collect(),
             stop: stop_on_signal(&self.screen),
             clock: SystemClock,
         })
+    }
+
+    /// Every channel's pointers, ready to be asked.
+    fn pointers(&self, aws: &Arc<Aws>) -> Vec<Follower> {
+        let each = self
+            .config
+            .channels
+            .iter()
+            .flat_map(|(channel, config)| config.pointers.iter().map(move |pointer| (channel.clone(), pointer)));
+        let ready = |(channel, pointer): (Channel, &PointerConfig)| Follower {
+            channel,
+            id: pointer.spec.id.clone(),
+            wants: pointer.wants.clone(),
+            pointer: pointer::open(&pointer.spec, pointer.wants.region.as_ref(), aws),
+        };
+        each.map(ready).collect()
     }
 
     pub fn progress(&self) -> Progress {

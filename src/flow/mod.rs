@@ -10,6 +10,7 @@ mod follow;
 mod known;
 mod load;
 pub mod observe;
+pub mod pointers;
 mod preflight;
 pub mod record;
 mod resume;
@@ -23,6 +24,7 @@ pub use changes::{Changes, changes};
 pub use drift::{drift, read_code};
 pub use exact::recorded_revisions;
 pub use load::load;
+pub use pointers::{FollowEnd, Followed, Follower};
 pub use resume::resume;
 pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, WAITS, plan, remains, run};
 pub use stats::tally;
@@ -68,6 +70,8 @@ pub struct Ctx<'a> {
     pub fleet: &'a dyn Fleet,
     /// Answers whether an image can still be launched or pulled.
     pub images: &'a dyn ImageSource,
+    /// What infrastructure code reads to follow the channels.
+    pub pointers: &'a [Follower],
     /// Cancelled when the person wants imgctl to stop; the clouds go on.
     pub stop: CancellationToken,
     pub watch: &'a dyn Watch,

@@ -1,6 +1,7 @@
 //! Observe: what each channel and target is recorded to run, and what it runs. Reads only.
 
 use super::load::{running, unasked};
+use super::pointers::lags;
 use super::{Ctx, FlowError};
 use crate::model::{Channel, ChannelState, Freeze, Lookup, RecordedTarget, Rollout, TargetId};
 use crate::plan::Sight;
@@ -14,6 +15,8 @@ pub struct Standing {
     pub open: Option<Rollout>,
     /// Those that hold now.
     pub freezes: Vec<Freeze>,
+    /// Pointers that have not followed, by their names, and why.
+    pub pending: BTreeMap<String, String>,
     pub targets: BTreeMap<TargetId, (Option<RecordedTarget>, Sight)>,
 }
 
@@ -41,7 +44,11 @@ pub async fn status(ctx: &Ctx<'_>, channels: &[Channel]) -> Result<Vec<Standing>
             let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
             targets.insert(id.clone(), (look.target(id)?, sight));
         }
-        standings.push(Standing { channel, state, open, freezes, targets });
+        let mut pending = BTreeMap::new();
+        for follower in ctx.pointers.iter().filter(|follower| follower.channel == channel) {
+            pending.extend(lags(ctx, follower)?.map(|why| (follower.id.clone(), why)));
+        }
+        standings.push(Standing { channel, state, open, freezes, pending, targets });
     }
     Ok(standings)
 }

@@ -3,6 +3,7 @@
 use super::apply::{Work, apply, ended};
 use super::exact::note_differences;
 use super::load::{load, running};
+use super::pointers::{Followed, follow};
 use super::preflight::preflight;
 use super::{Ctx, FlowError};
 use crate::model::{Cause, Channel, Event, ImageKey, Outcome, Rollout, Seq, Step, StepState, TargetId};
@@ -75,6 +76,8 @@ pub struct Ending {
     pub returned: Option<Box<Ending>>,
     /// After a failure: what every target of the channel runs now, as far as it could be seen.
     pub runs: BTreeMap<TargetId, Sight>,
+    /// What came of the channel's pointers, once it has moved.
+    pub pointers: Vec<Followed>,
 }
 
 /// How often a plan is made anew because the ledger moved under it.
@@ -120,6 +123,7 @@ pub async fn run(
                 reports: Vec::new(),
                 returned: None,
                 runs: BTreeMap::new(),
+                pointers: Vec::new(),
             });
         }
         match claim(ctx, &plan, reason)? {
@@ -222,8 +226,15 @@ pub(super) async fn finish(
 }
 
 async fn close(ctx: &Ctx<'_>, plan: Plan, rollout: &Rollout, reports: Vec<StepReport>) -> Result<Ending, FlowError> {
-    let mut ending =
-        Ending { plan, rollout: Some(rollout.id), outcome: None, reports, returned: None, runs: BTreeMap::new() };
+    let mut ending = Ending {
+        plan,
+        rollout: Some(rollout.id),
+        outcome: None,
+        reports,
+        returned: None,
+        runs: BTreeMap::new(),
+        pointers: Vec::new(),
+    };
     // Rolled back or given up by another process meanwhile: how this one sees it changes nothing any more.
     ending.outcome = ended(ctx, rollout.id)?;
     if ending.outcome.is_some() || (under_way(&ending.reports) && !any_failed(&ending.reports)) {
@@ -252,6 +263,9 @@ async fn close(ctx: &Ctx<'_>, plan: Plan, rollout: &Rollout, reports: Vec<StepRe
     };
     let event = Event::RolloutFinished { rollout: rollout.id, outcome: outcome.clone() };
     ctx.store.append(ctx.clock.now(), ctx.actor, &event)?;
+    if outcome == Outcome::Succeeded {
+        ending.pointers = follow(ctx, &rollout.channel).await?;
+    }
     ending.outcome = Some(outcome);
     Ok(ending)
 }

@@ -132,6 +132,21 @@ pub enum Event {
         rule: String,
         reason: String,
     },
+    /// What infrastructure code reads was written, and read back.
+    PointerWritten {
+        channel: Channel,
+        /// Its name in the config.
+        pointer: String,
+        image: ImageKey,
+        value: String,
+    },
+    /// The channel has moved, and this pointer has not.
+    PointerFailed {
+        channel: Channel,
+        pointer: String,
+        image: ImageKey,
+        reason: String,
+    },
     /// Written by a newer imgctl: it can be shown, and nothing can be appended after it.
     #[serde(other)]
     Unknown,

@@ -37,6 +37,8 @@ pub enum Table {
     Freeze,
     /// `channel|name@version|who` → `Approval`.
     Approval,
+    /// `channel|pointer` → `PointerRecord`.
+    Pointer,
     /// `channel|seq` → nothing.
     ChannelLog,
     /// `name@version|seq` → nothing.
@@ -44,7 +46,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Image,
         Self::Recent,
         Self::Version,
@@ -61,6 +63,7 @@ impl Table {
         Self::Rejection,
         Self::Freeze,
         Self::Approval,
+        Self::Pointer,
         Self::ChannelLog,
         Self::ImageLog,
     ];
@@ -83,6 +86,7 @@ impl Table {
             Self::Rejection => 'x',
             Self::Freeze => 'f',
             Self::Approval => 'w',
+            Self::Pointer => 'q',
             Self::ChannelLog => 'k',
             Self::ImageLog => 'm',
         }

@@ -3,7 +3,7 @@
 use super::event::DeploymentRecord;
 use super::{
     Approval, Channel, ChannelState, Entry, Freeze, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView,
-    Order, RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
+    Order, PointerRecord, RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -165,6 +165,11 @@ impl Lookup<'_> {
         Ok(approvals)
     }
 
+    /// What a channel's pointer was last told.
+    pub fn pointer(&self, channel: &Channel, pointer: &str) -> Result<Option<PointerRecord>, ViewError> {
+        self.one(Table::Pointer, &pointer_key(channel, pointer))
+    }
+
     /// The newest verified release of an image in a channel's lineage.
     pub fn verified(&self, channel: &Channel, key: &ImageKey) -> Result<Option<Release>, ViewError> {
         // What a rollback popped stands above the lineage's depth until it is written over.
@@ -300,6 +305,10 @@ pub(super) fn version_key(name: &ImageName, seq: Seq) -> String {
 
 pub(super) fn rejection_key(image: &ImageKey, channel: Option<&Channel>) -> String {
     channel.map_or_else(|| format!("{image}|*"), |channel| format!("{image}|{channel}"))
+}
+
+pub(super) fn pointer_key(channel: &Channel, pointer: &str) -> String {
+    format!("{channel}|{pointer}")
 }
 
 pub(super) fn approval_key(channel: &Channel, image: &ImageKey, who: &str) -> String {

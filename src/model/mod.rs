@@ -29,7 +29,7 @@ pub use lookup::Lookup;
 pub use noted::{Noted, NotedError, Standing};
 
 pub use rollout::{Cause, Outcome, Rollout, SlotChange, Step, StepState};
-pub use rule::{Approval, Freeze, Scope};
+pub use rule::{Approval, Freeze, PointerRecord, Scope};
 pub use selector::{ImageSelector, SourceSelector};
 pub use target::{
     Accepts, Deployment, Motion, Observed, Obstacle, Outlook, RecordedTarget, Revision, SlotImage, SlotName, SlotState,

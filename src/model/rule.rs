@@ -1,4 +1,4 @@
-//! What the ledger keeps for a channel's rules: freezes and approvals.
+//! What the ledger keeps for a channel besides its releases: freezes, approvals, and what its pointers were told.
 
 use super::{Channel, EnvName, ImageKey, ParseError, Seq, serde_as_text};
 use jiff::Timestamp;
@@ -73,6 +73,20 @@ pub struct Approval {
     /// The rollout that had put the channel's release there when it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Seq>,
+}
+
+/// What a pointer was last told, as far as the ledger knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointerRecord {
+    pub image: ImageKey,
+    /// `None`: it could not be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    pub at: Timestamp,
+    pub seq: Seq,
 }
 
 #[cfg(test)]

@@ -81,6 +81,12 @@ impl Fold<'_> {
             | Event::ImageApproved { .. }
             | Event::ApprovalWithdrawn { .. }
             | Event::RuleOverridden { .. } => self.judged(),
+            Event::PointerWritten { channel, pointer, image, value } => {
+                self.pointed(channel, pointer, image, Some(value), None)
+            }
+            Event::PointerFailed { channel, pointer, image, reason } => {
+                self.pointed(channel, pointer, image, None, Some(reason))
+            }
             // Refused above as newer.
             Event::Unknown => Err(impossible("an event this imgctl does not know")),
         }

@@ -43,6 +43,8 @@ pub enum ChangeKind {
     Approve,
     Withdraw,
     Override,
+    /// A pointer was written, or could not be.
+    Point,
     /// Written by a newer imgctl.
     Unknown,
 }
@@ -218,6 +220,13 @@ impl Change {
             | Event::StepSucceeded { .. }
             | Event::StepFailed { .. }
             | Event::RolloutFinished { .. } => return None,
+            Event::PointerWritten { channel, image, value: said, .. } => {
+                Self { channel: Some(channel.clone()), said: Some(said.clone()), ..about(ChangeKind::Point, image) }
+            }
+            Event::PointerFailed { channel, image, reason, .. } => {
+                let (channel, said) = (Some(channel.clone()), Some(reason.clone()));
+                Self { channel, said, status: Status::Failed, ..about(ChangeKind::Point, image) }
+            }
             Event::Unknown => new(ChangeKind::Unknown),
         })
     }

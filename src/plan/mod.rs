@@ -8,6 +8,7 @@ mod foresight;
 mod holds;
 pub mod naming;
 pub mod period;
+pub mod pointer;
 pub mod promote;
 pub mod resume;
 pub mod rollback;

@@ -59,6 +59,7 @@ scenarios! {
     scripts_get_one_document
     services_move_all_or_none
     tags_are_put_where_people_look
+    the_code_follows_a_rollback
     throttling_is_waited_out_then_said
     two_accounts_follow_one_channel
     two_promotions_at_once_have_one_winner

@@ -11,6 +11,7 @@ pub mod init;
 pub mod ledger;
 pub mod log;
 pub mod manual;
+pub mod pointer;
 pub mod promote;
 pub mod record;
 pub mod reject;
@@ -58,6 +59,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Freeze(args) => freeze::freeze(&args, setup),
         Command::Unfreeze(args) => freeze::unfreeze(&args, setup),
         Command::Approve(args) => approve::run(&args, setup),
+        Command::Pointer(args) => pointer::run(&args, setup),
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
         Command::Stats(args) => stats::run(&args, setup),

@@ -4,7 +4,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::plan::render;
 use crate::cli::screen::Screen;
 use crate::cli::setup::{Cloud, Setup};
-use crate::flow::{self, Ending, Intent, Remains, StepEnd};
+use crate::flow::{self, Ending, Followed, Intent, Remains, StepEnd};
 use crate::model::{Cause, Channel, ImageKey, Outcome};
 use crate::plan::{Plan, Sight};
 use clap::Args;
@@ -46,7 +46,15 @@ pub async fn go(setup: &Setup, cloud: &Cloud, intent: &Intent, how: &How) -> Res
     if plan.is_noop() {
         return told(
             screen,
-            &Ending { plan, rollout: None, outcome: None, reports: Vec::new(), returned: None, runs: BTreeMap::new() },
+            &Ending {
+                plan,
+                rollout: None,
+                outcome: None,
+                reports: Vec::new(),
+                returned: None,
+                runs: BTreeMap::new(),
+                pointers: Vec::new(),
+            },
         );
     }
     agree(screen, how.yes)?;
@@ -107,6 +115,7 @@ pub fn told(screen: &Screen, ending: &Ending) -> Result<Exit, Failure> {
 /// A rollout that is still open because it was not waited for is as asked; anything else unfinished is not.
 fn exit(ending: &Ending) -> Exit {
     match (&ending.outcome, ending.rollout) {
+        _ if ending.pointers.iter().any(Followed::is_pending) => Exit::Rollout,
         (Some(Outcome::Succeeded), _) | (None, None) => Exit::Done,
         (None, Some(_)) if only_ordered(ending) => Exit::Done,
         _ => Exit::Rollout,
@@ -151,6 +160,7 @@ fn text(ending: &Ending) -> String {
         (None, _) => format!("rollout {rollout} of {image} on {channel} is not finished\n"),
     };
     lines.push_str(&last);
+    lines.push_str(&super::pointer::ends(&ending.pointers));
     lines
 }
 
@@ -179,6 +189,7 @@ fn hints(ending: &Ending) -> Vec<String> {
     let channel = &ending.plan.channel;
     match (&ending.outcome, ending.rollout, &ending.returned) {
         (_, _, Some(returned)) => hints(returned),
+        _ if ending.pointers.iter().any(Followed::is_pending) => super::pointer::fixes(&ending.pointers),
         (None, Some(rollout), _) => vec![format!("imgctl resume {rollout} sees it to its end")],
         (Some(Outcome::Failed { .. }), _, _) => {
             vec![
@@ -225,6 +236,7 @@ fn document(ending: &Ending) -> Value {
         "plan": ending.plan,
         "rollout": ending.rollout,
         "outcome": ending.outcome,
+        "pointers": ending.pointers.iter().map(super::pointer::end_document).collect::<Vec<_>>(),
         "targets": ending.reports.iter().map(report).collect::<Vec<_>>(),
         "runs": ending.runs.iter().map(|(target, sight)| (target.to_string(), running(sight))).collect::<BTreeMap<_, _>>(),
         "returned": ending.returned.as_ref().map(|returned| document(returned)),

@@ -78,6 +78,10 @@ fn channel(standing: &Standing, setup: &Setup) -> String {
         let (word, until) = (paint.warning("frozen"), time::moment(freeze.until));
         text.push_str(&format!("{word} until {until} by {}: {}\n", freeze.by, freeze.reason));
     }
+    for (pointer, why) in &standing.pending {
+        let word = paint.warning("pending");
+        text.push_str(&format!("{word}: pointer {pointer}: {why} (imgctl pointer sync {})\n", standing.channel));
+    }
     if let Some(open) = &standing.open {
         let hint = format!("imgctl resume {}", open.id);
         text.push_str(&format!(
@@ -147,6 +151,7 @@ fn document(standing: &Standing) -> Value {
         "state": standing.state,
         "open": standing.open,
         "freezes": standing.freezes,
+        "pending_pointers": standing.pending,
         "targets": targets.collect::<Vec<_>>(),
     })
 }

@@ -1,7 +1,7 @@
 //! From tables to the config: every key that imgctl acts on, and a fault for every one it does not.
 
-use super::rules;
 use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, RegistryConfig, ScanConfig};
+use super::{pointers, rules};
 use crate::iac::FORMATS;
 use crate::model::selector::is_tag;
 use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
@@ -172,7 +172,8 @@ fn read_channel(
     let require_reason = section.flag("require_reason").unwrap_or_default();
     let parallel = section.number("parallel", 1..=100).and_then(|parallel| usize::try_from(parallel.into_inner()).ok());
     let rules = rules::read(&section, channel);
-    section.not_yet(&["keep", "pointers", "gates"]);
+    let pointers = pointers::read(&section, place.directory, region);
+    section.not_yet(&["keep", "gates"]);
     section.finish();
     ChannelConfig {
         targets,
@@ -181,6 +182,7 @@ fn read_channel(
         require_reason,
         parallel,
         rules,
+        pointers,
     }
 }
 

@@ -63,6 +63,12 @@ pub fn sentence(entry: &Entry) -> Sentence {
             Sentence::new(format!("rollout {rollout}, step {step}: failed, {}", counted(running))).because(Some(reason))
         }
         Event::RolloutFinished { rollout, outcome } => Sentence::new(format!("rollout {rollout} {outcome}")),
+        Event::PointerWritten { channel, pointer, image, value } => {
+            Sentence::new(format!("pointer {pointer} of {channel} is at {image} ({value})"))
+        }
+        Event::PointerFailed { channel, pointer, image, reason } => {
+            Sentence::new(format!("pointer {pointer} of {channel} could not be put to {image}")).because(Some(reason))
+        }
         Event::HoldSet { .. }
         | Event::HoldLifted { .. }
         | Event::ImageRejected { .. }

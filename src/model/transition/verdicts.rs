@@ -1,7 +1,9 @@
 //! What people say of images and channels: holds, rejections, freezes, approvals, and rules that were passed over.
 
-use super::super::lookup::{approval_key, rejection_key};
-use super::super::{Approval, Channel, ChannelState, Event, Freeze, Hold, ImageKey, Rejection, Scope, Table};
+use super::super::lookup::{approval_key, pointer_key, rejection_key};
+use super::super::{
+    Approval, Channel, ChannelState, Event, Freeze, Hold, ImageKey, PointerRecord, Rejection, Scope, Table,
+};
 use super::{Fault, Fold, impossible};
 use jiff::Timestamp;
 
@@ -81,6 +83,23 @@ impl Fold<'_> {
             descendants,
         };
         self.put(Table::Rejection, rejection_key(image, channel), &rejection);
+    }
+
+    /// What a pointer was told, or could not be told.
+    pub(super) fn pointed(
+        &mut self,
+        channel: &Channel,
+        pointer: &str,
+        image: &ImageKey,
+        value: Option<&String>,
+        failed: Option<&String>,
+    ) -> Result<(), Fault> {
+        self.known(image)?;
+        let (value, failed) = (value.cloned(), failed.cloned());
+        let record = PointerRecord { image: image.clone(), value, failed, at: self.entry.at, seq: self.entry.seq };
+        self.put(Table::Pointer, pointer_key(channel, pointer), &record);
+        self.log_channel(channel);
+        Ok(())
     }
 
     fn freeze(&mut self, scope: &Scope, until: Timestamp, reason: &str) {

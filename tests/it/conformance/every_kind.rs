@@ -234,6 +234,7 @@ impl Stage {
             actor: &self.actor,
             channels: &self.channels,
             fleet: &*self.fleet,
+            pointers: &[],
             images: &Everything,
             stop: CancellationToken::new(),
             watch: &self.notes,

@@ -160,7 +160,7 @@ fn happened(view: &dyn LedgerView) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_long_history_is_the_same_in_every_view_all_along() {
-    const KINDS: [&str; 23] = [
+    const KINDS: [&str; 25] = [
         "image-recorded",
         "artifacts-added",
         "tagged",
@@ -184,6 +184,8 @@ fn a_long_history_is_the_same_in_every_view_all_along() {
         "image-approved",
         "approval-withdrawn",
         "rule-overridden",
+        "pointer-written",
+        "pointer-failed",
     ];
     let dir = TempDir::new().unwrap();
     let mut twins = Twins::born(dir.path(), 20_261_121);

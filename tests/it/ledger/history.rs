@@ -108,11 +108,19 @@ fn judged(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
 fn ruled(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
     let scope = if dice.roll(2) == 0 { Scope::Env(channel.env.clone()) } else { Scope::Channel(channel.clone()) };
     let reason = (dice.roll(2) == 0).then(|| "why".to_owned());
-    match dice.roll(5) {
+    match dice.roll(7) {
         0 => Event::FreezeSet { scope, until: super::at(dice.roll(99)), reason: "freeze".into() },
         1 => Event::FreezeLifted { scope, reason },
         2 => Event::ImageApproved { channel, image, reason },
         3 => Event::ApprovalWithdrawn { channel, image, reason },
+        4 => {
+            let (pointer, value) = (format!("p{}", dice.roll(3)), "ami-1".to_owned());
+            Event::PointerWritten { channel, pointer, image, value }
+        }
+        5 => {
+            let (pointer, reason) = (format!("p{}", dice.roll(3)), "no answer".to_owned());
+            Event::PointerFailed { channel, pointer, image, reason }
+        }
         _ => Event::RuleOverridden { channel, image, rule: "window".into(), reason: "why".into() },
     }
 }

@@ -108,6 +108,7 @@ impl Stage {
             actor: &self.actor,
             channels: &self.channels,
             fleet: &self.fleet as &dyn Fleet,
+            pointers: &[],
             images: &Everything,
             stop: self.stop.clone(),
             watch: &self.notes,

@@ -1,0 +1,95 @@
+//! What a pointer says of an image: the AMI of its region and architecture, or the container image of its repository.
+
+use crate::model::{Arch, Artifact, Image, ImageRef, Region, Repository};
+
+/// Which of an image's artifacts a pointer stands for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub region: Option<Region>,
+    pub arch: Option<Arch>,
+    pub repository: Option<Repository>,
+}
+
+/// The text that a pointer holds for this image: an AMI id, or `HOST/REPOSITORY@sha256:…`. The error says what there is
+/// to choose from.
+pub fn value(image: &Image, wants: &Wants) -> Result<String, String> {
+    let fits = |artifact: &&Artifact| match artifact {
+        Artifact::Ami(ami) => {
+            wants.repository.is_none()
+                && wants.region.as_ref().is_none_or(|region| *region == ami.region)
+                && wants.arch.as_ref().is_none_or(|arch| *arch == ami.arch)
+        }
+        // A region in the config is where a parameter is, and says nothing of a registry.
+        Artifact::Oci(oci) => {
+            wants.arch.is_none() && wants.repository.as_ref().is_none_or(|repository| *repository == oci.repository)
+        }
+    };
+    let fitting: Vec<&Artifact> = image.artifacts.iter().filter(fits).collect();
+    match fitting.as_slice() {
+        [one] => Ok(text(&one.address())),
+        [] => Err(format!("{} has nothing for it: {}", image.key, list(image.artifacts.iter()))),
+        many => Err(format!(
+            "{} has several for it, and region, arch or repository must say which: {}",
+            image.key,
+            list(many.iter().copied())
+        )),
+    }
+}
+
+fn text(address: &ImageRef) -> String {
+    match address {
+        ImageRef::Ami { id, .. } => id.to_string(),
+        ImageRef::Oci { .. } => address.to_string(),
+    }
+}
+
+fn list<'a>(artifacts: impl Iterator<Item = &'a Artifact>) -> String {
+    let said = |artifact: &Artifact| match artifact {
+        Artifact::Ami(ami) => format!("{} ({}, {})", ami.id, ami.region, ami.arch),
+        Artifact::Oci(oci) => oci.repository.to_string(),
+    };
+    artifacts.map(said).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AmiArtifact, AmiFacts, Digest, OciArtifact, Provenance};
+    use std::collections::BTreeMap;
+
+    fn ami(number: u64, region: &str, arch: &str) -> Artifact {
+        let (region, arch) = (region.parse().unwrap(), arch.parse().unwrap());
+        let id = format!("ami-{number:08x}").parse().unwrap();
+        Artifact::Ami(AmiArtifact { account: "1".into(), region, arch, id, facts: AmiFacts::default() })
+    }
+
+    fn oci(repository: &str) -> Artifact {
+        let (repository, digest) = (repository.parse().unwrap(), Digest::of(b"x"));
+        Artifact::Oci(OciArtifact { repository, digest, media_type: "m".into(), platforms: BTreeMap::new(), tag: None })
+    }
+
+    fn said(artifacts: Vec<Artifact>, region: &str, arch: &str, repository: &str) -> Result<String, String> {
+        let image = Image::new("web@1".parse().unwrap(), artifacts, Provenance::default());
+        let wants = Wants { region: region.parse().ok(), arch: arch.parse().ok(), repository: repository.parse().ok() };
+        value(&image, &wants)
+    }
+
+    #[test]
+    fn a_pointer_takes_the_one_artifact_that_fits() {
+        let both = || vec![ami(1, "eu-west-1", "x86_64"), ami(2, "us-east-1", "x86_64"), ami(3, "eu-west-1", "arm64")];
+        assert_eq!(said(both(), "us-east-1", "", ""), Ok("ami-00000002".into()));
+        assert_eq!(said(both(), "eu-west-1", "arm64", ""), Ok("ami-00000003".into()));
+        let several = said(both(), "eu-west-1", "", "").unwrap_err();
+        assert!(several.contains("ami-00000001 (eu-west-1, x86_64), ami-00000003 (eu-west-1, arm64)"), "{several}");
+        assert!(said(both(), "eu-north-1", "", "").unwrap_err().contains("has nothing for it"));
+    }
+
+    #[test]
+    fn a_container_image_is_named_by_its_digest() {
+        let (repository, digest) = ("registry.example.com/web", Digest::of(b"x"));
+        assert_eq!(said(vec![oci(repository)], "eu-west-1", "", ""), Ok(format!("{repository}@{digest}")));
+        let mixed = || vec![oci(repository), oci("registry.example.com/side"), ami(1, "eu-west-1", "x86_64")];
+        assert_eq!(said(mixed(), "", "", repository), Ok(format!("{repository}@{digest}")));
+        assert!(said(mixed(), "", "", "").is_err());
+    }
+}
