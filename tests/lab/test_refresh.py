@@ -5,7 +5,7 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from labtest import Json, LabTest, client, control, eventually
+from labtest import SCALE, Json, LabTest, client, control, eventually
 
 DONE = ("Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful")
 VERSIONS = {"good": 1, "new": 2, "bad": 3, "slow": 4}
@@ -19,6 +19,10 @@ class RefreshTest(LabTest):
             self.ami("slow", tags={"imgtest:health": "slow"}): "slow",
         }
         self.ids = {name: image for image, name in self.names.items()}
+
+    def slowly(self) -> None:
+        """What is done half way must not come too late on a busy machine."""
+        control("POST", "time-scale", {"value": 10 * float(SCALE)})
 
     def make(self, version: str = "1", size: int = 4) -> None:
         self.group("web", self.ids["good"], size=size)
@@ -88,6 +92,7 @@ class RefreshTest(LabTest):
         self.refused("ValidationError", self.asg.start_instance_refresh, AutoScalingGroupName="nope")
 
     def test_rollback_on_request(self) -> None:
+        self.slowly()
         self.make()
         refresh = self.start(MinHealthyPercentage=75)
         self.until(refresh, lambda r: 50 <= r.get("PercentageComplete", 0) < 100)
@@ -99,6 +104,7 @@ class RefreshTest(LabTest):
         self.assertIn("user request", seen["RollbackDetails"]["RollbackReason"])
 
     def test_cancel_leaves_a_mix(self) -> None:
+        self.slowly()
         self.make()
         refresh = self.start(MinHealthyPercentage=75)
         self.until(refresh, lambda r: r.get("PercentageComplete", 0) >= 25)
