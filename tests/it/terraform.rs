@@ -75,8 +75,8 @@ fn on_path(program: &str) -> bool {
 }
 
 /// A desk, Terraform with the group applied at the first of two recorded images, and those images.
-fn stage(test: &str, group: &str) -> Option<(Desk, Terraform, [String; 2])> {
-    let desk = Desk::new(&format!("{group}/prod"), &[group], "");
+fn stage(test: &str, group: &str, more: &str) -> Option<(Desk, Terraform, [String; 2])> {
+    let desk = Desk::new(&format!("{group}/prod"), &[group], more);
     let folder = desk.path("infra");
     fs::create_dir(&folder).unwrap();
     let terraform = match Terraform::new(&folder, group) {
@@ -111,7 +111,7 @@ fn finds(ran: &Ran, exit: i32, word: &str) {
 #[test]
 fn a_release_is_stale_code_until_terraform_reads_the_pointer() {
     let test = "terraform::a_release_is_stale_code_until_terraform_reads_the_pointer";
-    let Some((desk, terraform, amis)) = stage(test, "tf-stale") else { return };
+    let Some((desk, terraform, amis)) = stage(test, "tf-stale", "") else { return };
     finds(&drift(&desk, &terraform), 0, "in sync");
 
     desk.done(&["promote", "tf-stale@2", "prod", "--yes"]);
@@ -134,7 +134,7 @@ fn a_release_is_stale_code_until_terraform_reads_the_pointer() {
 #[test]
 fn code_applied_over_a_release_is_reverted_and_a_change_by_hand_is_tampering() {
     let test = "terraform::code_applied_over_a_release_is_reverted_and_a_change_by_hand_is_tampering";
-    let Some((desk, terraform, amis)) = stage(test, "tf-reverted") else { return };
+    let Some((desk, terraform, amis)) = stage(test, "tf-reverted", "") else { return };
     desk.done(&["promote", "tf-reverted@2", "prod", "--yes"]);
     // The pointer still names the first image, and somebody applies.
     terraform.apply();
@@ -145,4 +145,38 @@ fn code_applied_over_a_release_is_reverted_and_a_change_by_hand_is_tampering() {
     let outside = desk.lab.ami("tf-reverted-outside", &json!({}));
     desk.lab.post("drift", &json!({"group": "tf-reverted", "kind": "template-version", "ami": outside}));
     finds(&drift(&desk, &terraform), 2, "tampered");
+}
+
+/// Two images promoted and the second one rolled back, then what the next plan says, and the next apply.
+fn rolled_back(test: &str, group: &str, more: &str) -> Option<(Desk, Terraform, Ran)> {
+    let (desk, terraform, amis) = stage(test, group, more)?;
+    desk.done(&["promote", &format!("{group}@2"), "prod", "--yes"]);
+    if more.is_empty() {
+        // Without a pointer of imgctl's, whoever deployed has told Terraform of it, as pipelines do.
+        terraform.point_at(&amis[1]);
+    }
+    terraform.apply();
+    desk.done(&["rollback", &format!("{group}/prod"), "--reason", "worse", "--yes"]);
+    let plan = terraform.plan();
+    terraform.apply();
+    Some((desk, terraform, plan))
+}
+
+#[test]
+fn after_a_rollback_terraform_has_nothing_to_do_and_the_good_image_stays() {
+    let test = "terraform::after_a_rollback_terraform_has_nothing_to_do_and_the_good_image_stays";
+    let more = "\n[[channels.tf-follows.prod.pointers]]\nkind = \"tfvars\"\n\
+                path = \"infra/imgctl.auto.tfvars.json\"\nkey = \"ami_id\"\n";
+    let Some((desk, terraform, plan)) = rolled_back(test, "tf-follows", more) else { return };
+    assert_eq!(plan.exit, 0, "the plan is empty: {}{}", plan.out, plan.err);
+    finds(&drift(&desk, &terraform), 0, "in sync");
+}
+
+/// The control: the same without imgctl's pointer puts the bad image back.
+#[test]
+fn without_a_pointer_the_next_apply_puts_the_bad_image_back() {
+    let test = "terraform::without_a_pointer_the_next_apply_puts_the_bad_image_back";
+    let Some((desk, terraform, plan)) = rolled_back(test, "tf-undone", "") else { return };
+    assert_eq!(plan.exit, 2, "the plan has something to do: {}{}", plan.out, plan.err);
+    finds(&drift(&desk, &terraform), 2, "reverted");
 }

@@ -4,7 +4,7 @@ use super::history::{Dice, propose};
 use super::{ana, at};
 use crate::support::ledger::View;
 use imgctl::flow::changes;
-use imgctl::model::{Channel, Entry, Head, LedgerView, Lookup, Order, Outcome, Seq, Table, ViewError};
+use imgctl::model::{Channel, Entry, Event, Head, LedgerView, Lookup, Order, Outcome, Seq, Table, ViewError};
 use imgctl::plan::change::{Change, ChangeKind, Holds, Range, Status};
 use imgctl::store::{LedgerStore, MemoryStore};
 use std::cell::RefCell;
@@ -37,6 +37,7 @@ fn every_entry_is_in_one_change_and_every_change_ends_as_the_ledger_says() {
         entries.sort();
         assert_eq!(entries, (1..=view.head().seq.0).map(Seq).collect::<Vec<_>>());
         assert!(changes.is_sorted_by_key(|change| change.first.entry));
+        let event = |seq: Seq| view.entry(seq).unwrap().unwrap().event;
         for change in &changes {
             let hash = |seq: Seq| view.entry(seq).unwrap().unwrap().hash;
             assert_eq!((&change.first.entry, &change.last.entry), (&change.entries[0], change.entries.last().unwrap()));
@@ -44,6 +45,7 @@ fn every_entry_is_in_one_change_and_every_change_ends_as_the_ledger_says() {
             let outcome = look.rollout(change.first.entry).unwrap().map(|rollout| rollout.outcome);
             let status = match outcome {
                 None if change.kind == ChangeKind::MirrorTags => change.status,
+                None if matches!(event(change.first.entry), Event::PointerFailed { .. }) => Status::Failed,
                 None => Status::Done,
                 Some(None) => Status::Open,
                 Some(Some(Outcome::Succeeded)) => Status::Succeeded,
