@@ -1,10 +1,10 @@
-//! A new file: whole under the name that was asked for, or not there at all; never over another one.
+//! A file that is whole under the name that was asked for, or not there at all.
 
 use super::failure::Failure;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-/// Has the file written beside its place, and then put there: half of one would pass for a whole one.
+/// Has a new file written beside its place, and then put there, never over another one: half of one would pass for a whole one.
 pub fn write<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
     let failed = |source| Failure::File { doing: "writing", path: path.to_path_buf(), source };
     if path.exists() {
@@ -23,6 +23,21 @@ pub fn write<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T, Fail
     file.as_file().sync_all().map_err(failed)?;
     file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     Ok(filled)
+}
+
+/// Puts the file in the place of the one before it: whoever reads meanwhile has the old one or the new one.
+pub fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let failed = |source| Failure::File { doing: "writing", path: path.to_path_buf(), source };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::metadata(directory).map_err(failed)?;
+    let mut file = tempfile::Builder::new();
+    // A collector that runs as somebody else reads it.
+    #[cfg(unix)]
+    file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    // The error would name the file beside it, which nobody asked for.
+    let mut file = file.tempfile_in(directory).map_err(|error| failed(error.kind().into()))?;
+    file.write_all(text).map_err(failed)?;
+    file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
 #[cfg(test)]

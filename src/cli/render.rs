@@ -1,6 +1,7 @@
 //! How things look: text for people, in any width, with and without colour.
 
 pub mod audit;
+pub mod drift;
 pub mod event;
 pub mod image;
 pub mod plan;

@@ -89,6 +89,13 @@ impl FromStr for Until {
     }
 }
 
+/// A length of time as a person writes it: `30s`, `5m`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let time = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
+    let time = time.and_then(|time| std::time::Duration::try_from(time).ok());
+    time.ok_or_else(|| "a duration (30s, 5m) is needed".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

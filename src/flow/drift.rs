@@ -1,17 +1,21 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
+use super::audit::Looked;
 use super::known::address_of;
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Pods, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
-use crate::plan::{self, Finding, Sight};
+use crate::plan::{self, CodePlace, Sight};
 use crate::provider::source::Availability;
 use crate::provider::state::StateSource;
 use crate::provider::target::{Handle, Observe};
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How many declarations are looked up at the same time.
 const SIDE_BY_SIDE: usize = 16;
@@ -26,18 +30,51 @@ pub async fn read_code(sources: &[Box<dyn StateSource>]) -> Result<Vec<Declared>
     Ok(declared)
 }
 
-/// The findings on every target of these channels (all of the config, when none is named), sorted.
-pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Result<Vec<Finding>, FlowError> {
-    let mut named: Vec<Channel> = channels.to_vec();
+/// The findings on every target of these channels (all of the config, when none is named), sorted. What has not answered
+/// by the time limit is unreachable, and the rest is told.
+pub async fn drift(
+    ctx: &Ctx<'_>,
+    channels: &[Channel],
+    code: &[Declared],
+    limit: Option<Duration>,
+) -> Result<Looked, FlowError> {
+    let Some(length) = limit else { return look(ctx, channels, code, None).await };
+    let late = CancellationToken::new();
+    let timer = async {
+        ctx.clock.sleep(length).await;
+        late.cancel();
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        looked = look(ctx, channels, code, Some(Limit { length, late: &late })) => looked,
+        never = timer => match never {},
+    }
+}
+
+async fn look(
+    ctx: &Ctx<'_>,
+    channels: &[Channel],
+    code: &[Declared],
+    limit: Option<Limit<'_>>,
+) -> Result<Looked, FlowError> {
+    let mut named: BTreeSet<Channel> = channels.iter().cloned().collect();
     if named.is_empty() {
         named = ctx.channels.keys().cloned().collect();
     }
+    let mut looked = Looked::new(ctx, ctx.clock.now(), named)?;
     let mut homes: BTreeMap<TargetId, Channel> = BTreeMap::new();
-    for channel in &named {
+    for channel in &looked.channels {
         homes.extend(ctx.channel(channel)?.targets.iter().map(|id| (id.clone(), channel.clone())));
     }
-    let sights = running(ctx, &homes.keys().cloned().collect()).await?;
-    let dangling = dangling(ctx, &sights).await;
+    looked.targets = homes.len();
+    let sights = sights(ctx, homes.keys().cloned().collect(), limit).await?;
+    let dangling = match dangling(ctx, &sights, limit).await {
+        Some(dangling) => dangling,
+        None => {
+            looked.unasked.push("whether the images can still be launched or pulled".to_owned());
+            BTreeSet::new()
+        }
+    };
     // What code declares by a number may have to be asked for.
     let lookups: Vec<_> = homes
         .into_iter()
@@ -45,8 +82,10 @@ pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Re
             let sight = sights.get(&id).cloned();
             let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
             let declared = match (&sight, ctx.fleet.target(&id)) {
-                (Sight::Seen(observed), Some(target)) => declared(code, target, observed).await,
-                _ => BTreeMap::new(),
+                (Sight::Seen(observed), Some(target)) => {
+                    within(limit, declared(code, target, observed)).await.unwrap_or_else(|| undeclared(observed))
+                }
+                _ => Code::new(),
             };
             (id, channel, sight, declared)
         })
@@ -56,7 +95,54 @@ pub async fn drift(ctx: &Ctx<'_>, channels: &[Channel], code: &[Declared]) -> Re
         .into_iter()
         .map(|(id, channel, sight, declared)| witness(ctx, id, channel, sight, declared, &dangling))
         .collect::<Result<Vec<_>, FlowError>>()?;
-    Ok(plan::drift(&witnesses))
+    let acknowledgements = Lookup(&*ctx.store.view()?).acknowledgements()?.into_iter().collect();
+    looked.findings = plan::drift(&witnesses, &acknowledgements, looked.at);
+    Ok(looked)
+}
+
+/// What the code says of each slot, and where.
+type Code = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
+
+/// How long an answer may take, and the sign that it is too late.
+#[derive(Clone, Copy)]
+struct Limit<'a> {
+    length: Duration,
+    late: &'a CancellationToken,
+}
+
+/// The work's result; `None` where the time ended first.
+async fn within<T>(limit: Option<Limit<'_>>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        None => Some(work.await),
+        Some(Limit { late, .. }) => late.run_until_cancelled(work).await,
+    }
+}
+
+/// Under a time limit every region and cluster is asked by itself, so that one that does not answer takes no other along.
+async fn sights(
+    ctx: &Ctx<'_>,
+    ids: BTreeSet<TargetId>,
+    limit: Option<Limit<'_>>,
+) -> Result<BTreeMap<TargetId, Sight>, FlowError> {
+    let Some(Limit { length, .. }) = limit else { return running(ctx, &ids).await };
+    let places = ctx.fleet.places(&ids);
+    let ask = async |place: BTreeSet<TargetId>| match within(limit, running(ctx, &place)).await {
+        Some(sights) => sights,
+        None => {
+            let why = format!("there was no answer within {} s", length.as_secs_f64());
+            let late = Sight::Unreachable { why, fix: "give it more time: --time-limit".to_owned() };
+            Ok(place.into_iter().map(|id| (id, late.clone())).collect())
+        }
+    };
+    let asked: Vec<_> = places.into_iter().map(ask).collect();
+    let parts = futures_util::future::join_all(asked).await.into_iter().collect::<Result<Vec<_>, FlowError>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// Nothing of what the code says could be looked up in time.
+fn undeclared(observed: &Observed) -> Code {
+    let why = || "it could not be looked up within the time limit".to_owned();
+    observed.slots.keys().map(|slot| (slot.clone(), (Declaration::Unknown { why: why() }, None))).collect()
 }
 
 fn witness(
@@ -64,13 +150,18 @@ fn witness(
     target: TargetId,
     channel: Channel,
     sight: Sight,
-    mut declared: BTreeMap<SlotName, Declaration>,
+    code: Code,
     dangling: &BTreeSet<ImageRef>,
 ) -> Result<Witnesses, FlowError> {
     let view = ctx.store.view()?;
     let look = Lookup(&*view);
     let state = look.channel(&channel)?;
     let recorded = look.target(&target)?;
+    let (mut declared, mut places) = (BTreeMap::new(), BTreeMap::new());
+    for (slot, (declaration, place)) in code {
+        places.extend(place.map(|place| (slot.clone(), place)));
+        declared.insert(slot, declaration);
+    }
     let held = recorded.iter().flat_map(|recorded| recorded.slots.values()).collect();
     // The code, too, may name a platform of an image for its index.
     for declaration in declared.values_mut() {
@@ -83,6 +174,7 @@ fn witness(
         channel,
         recorded,
         declared,
+        places,
         // A state does not keep `ignore_changes`; only the code itself would tell.
         ignores_image: false,
         sight,
@@ -92,25 +184,41 @@ fn witness(
     })
 }
 
-/// Images that targets are configured with and that can no longer be launched: found before a scale-out finds them.
-async fn dangling(ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>) -> BTreeSet<ImageRef> {
+/// Images that targets are configured with and that can no longer be launched: found before a scale-out finds them. `None`:
+/// nobody answered in time.
+async fn dangling(
+    ctx: &Ctx<'_>,
+    sights: &BTreeMap<TargetId, Sight>,
+    limit: Option<Limit<'_>>,
+) -> Option<BTreeSet<ImageRef>> {
     let slots = sights.values().filter_map(|sight| match sight {
         Sight::Seen(observed) => Some(observed.slots.values()),
         _ => None,
     });
     let images: BTreeSet<ImageRef> = slots.flatten().filter_map(|slot| slot.image.now().cloned()).collect();
     let images: Vec<ImageRef> = images.into_iter().collect();
-    let answers = ctx.images.availability(&images).await;
+    if images.is_empty() {
+        return Some(BTreeSet::new());
+    }
+    let answers = within(limit, ctx.images.availability(&images)).await?;
     let gone = answers
         .into_iter()
         .filter(|(_, answer)| matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. }));
-    gone.map(|(image, _)| image).collect()
+    Some(gone.map(|(image, _)| image).collect())
 }
 
 /// What the code declares for each slot of one target.
-async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, Declaration> {
+async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) -> Code {
     let mut found = BTreeMap::new();
     for (slot, declared) in found_in(code, target, observed) {
+        let place = match &declared {
+            DeclaredFor::None => None,
+            DeclaredFor::Image { claim, .. }
+            | DeclaredFor::Template { claim, .. }
+            | DeclaredFor::Unknown { claim, .. } => Some(claim),
+            DeclaredFor::Conflict { claims } => claims.first().map(|(claim, _)| claim),
+        };
+        let place = place.cloned().map(|Claim { source, address }| CodePlace { source, address });
         let declaration = match declared {
             DeclaredFor::None => continue,
             DeclaredFor::Image { image, .. } => image_of(observed, &slot, &image),
@@ -126,7 +234,7 @@ async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) 
                 Declaration::Unknown { why: format!("the code contradicts itself: {}", say.join("; ")) }
             }
         };
-        found.insert(slot, declaration);
+        found.insert(slot, (declaration, place));
     }
     found
 }

@@ -3,6 +3,7 @@
 pub mod abort;
 pub mod anchor;
 mod apply;
+mod audit;
 mod changes;
 mod drift;
 mod exact;
@@ -20,6 +21,7 @@ mod stats;
 pub mod tag;
 
 pub use abort::abort;
+pub use audit::{Looked, News, record_audit};
 pub use changes::{Changes, changes};
 pub use drift::{drift, read_code};
 pub use exact::recorded_revisions;

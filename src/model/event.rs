@@ -1,7 +1,8 @@
 //! What can happen: the events of the ledger, in their written form. Variants are added, never changed.
 
 use super::{
-    Artifact, Cause, Channel, Image, ImageKey, ImageRef, Outcome, Revision, Scope, Seq, SlotName, Step, TargetId,
+    Artifact, Cause, Channel, Digest, FindingId, Image, ImageKey, ImageRef, NotedFinding, Outcome, Revision, Scope,
+    Seq, SlotName, Step, TargetId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,31 @@ pub enum Event {
         pointer: String,
         image: ImageKey,
         reason: String,
+    },
+    /// Drift was looked for. What an audit is compared with is the one before it.
+    DriftAudited {
+        /// Every channel that was looked at.
+        channels: BTreeSet<Channel>,
+        /// How many targets they have.
+        targets: u32,
+        /// Kind of finding → how many, those in sync and the acknowledged ones too.
+        counts: BTreeMap<String, u32>,
+        /// SHA-256 over the canonical JSON of all that was found, each with what was recorded, declared and observed.
+        digest: Digest,
+        /// What was drift, and nobody had acknowledged.
+        findings: BTreeMap<FindingId, NotedFinding>,
+    },
+    /// Somebody knows of a finding: it is no alarm until then.
+    DriftAcknowledged {
+        id: FindingId,
+        finding: NotedFinding,
+        until: Timestamp,
+        reason: String,
+    },
+    AcknowledgementWithdrawn {
+        id: FindingId,
+        finding: NotedFinding,
+        reason: Option<String>,
     },
     /// Written by a newer imgctl: it can be shown, and nothing can be appended after it.
     #[serde(other)]

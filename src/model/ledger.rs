@@ -39,6 +39,10 @@ pub enum Table {
     Approval,
     /// `channel|pointer` → `PointerRecord`.
     Pointer,
+    /// Channel → `AuditRecord`.
+    Audit,
+    /// A finding's id → `Acknowledgement`.
+    Acknowledgement,
     /// `channel|seq` → nothing.
     ChannelLog,
     /// `name@version|seq` → nothing.
@@ -46,7 +50,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Image,
         Self::Recent,
         Self::Version,
@@ -64,6 +68,8 @@ impl Table {
         Self::Freeze,
         Self::Approval,
         Self::Pointer,
+        Self::Audit,
+        Self::Acknowledgement,
         Self::ChannelLog,
         Self::ImageLog,
     ];
@@ -87,6 +93,8 @@ impl Table {
             Self::Freeze => 'f',
             Self::Approval => 'w',
             Self::Pointer => 'q',
+            Self::Audit => 'u',
+            Self::Acknowledgement => 'j',
             Self::ChannelLog => 'k',
             Self::ImageLog => 'm',
         }

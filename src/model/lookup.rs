@@ -2,8 +2,9 @@
 
 use super::event::DeploymentRecord;
 use super::{
-    Approval, Channel, ChannelState, Entry, Freeze, Image, ImageKey, ImageName, ImageRef, ImageSelector, LedgerView,
-    Order, PointerRecord, RecordedTarget, Rejection, Release, Rollout, Seq, Table, TargetId, ViewError,
+    Acknowledgement, Approval, AuditRecord, Channel, ChannelState, Entry, FindingId, Freeze, Image, ImageKey,
+    ImageName, ImageRef, ImageSelector, LedgerView, Order, PointerRecord, RecordedTarget, Rejection, Release, Rollout,
+    Seq, Table, TargetId, ViewError,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -168,6 +169,24 @@ impl Lookup<'_> {
     /// What a channel's pointer was last told.
     pub fn pointer(&self, channel: &Channel, pointer: &str) -> Result<Option<PointerRecord>, ViewError> {
         self.one(Table::Pointer, &pointer_key(channel, pointer))
+    }
+
+    /// What the newest audit of a channel found.
+    pub fn audit(&self, channel: &Channel) -> Result<Option<AuditRecord>, ViewError> {
+        self.one(Table::Audit, &channel.to_string())
+    }
+
+    /// What somebody said of a finding, also when its time is over.
+    pub fn acknowledgement(&self, id: &FindingId) -> Result<Option<Acknowledgement>, ViewError> {
+        self.one(Table::Acknowledgement, id.as_str())
+    }
+
+    /// Everything that was acknowledged and not withdrawn, what ended by itself among it.
+    pub fn acknowledgements(&self) -> Result<Vec<(FindingId, Acknowledgement)>, ViewError> {
+        let rows = self.0.scan(Table::Acknowledgement, "", Order::Ascending, None, usize::MAX)?;
+        rows.iter()
+            .map(|(key, text)| Ok((key.parse().map_err(|error| damaged(key, error))?, decode(key, text)?)))
+            .collect()
     }
 
     /// The newest verified release of an image in a channel's lineage.

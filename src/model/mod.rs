@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod channel;
 pub mod digest;
+pub mod drift;
 pub mod entry;
 pub mod event;
 pub mod fact;
@@ -20,6 +21,7 @@ pub mod window;
 pub use artifact::{AmiArtifact, AmiFacts, Artifact, Device, OciArtifact, Platform};
 pub use channel::{Channel, ChannelState, EnvName, Hold, Rejection, Release};
 pub use digest::Digest;
+pub use drift::{Acknowledgement, AuditRecord, FindingId, NotedFinding};
 pub use entry::{Actor, Entry, EntryError, FORMAT, Seq};
 pub use event::Event;
 pub use fact::{Facts, NoFacts};

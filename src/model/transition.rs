@@ -1,5 +1,6 @@
 //! THE transition: an entry and the views before it, in; the keyed changes it makes, or why it cannot have happened, out.
 
+mod audits;
 mod verdicts;
 
 use super::event::DeploymentRecord;
@@ -86,6 +87,9 @@ impl Fold<'_> {
             }
             Event::PointerFailed { channel, pointer, image, reason } => {
                 self.pointed(channel, pointer, image, None, Some(reason))
+            }
+            Event::DriftAudited { .. } | Event::DriftAcknowledged { .. } | Event::AcknowledgementWithdrawn { .. } => {
+                self.audited()
             }
             // Refused above as newer.
             Event::Unknown => Err(impossible("an event this imgctl does not know")),

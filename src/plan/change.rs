@@ -1,5 +1,7 @@
 //! A change: all that the ledger says of one rollout, hold, rejection, tag or recording, from its first entry to its last.
 
+mod begin;
+
 use super::evidence::Evidence;
 pub use super::holds::Holds;
 use crate::model::{Actor, Cause, Channel, Digest, Entry, Event, Image, ImageKey, ImageRef, Outcome, Scope, Seq};
@@ -45,6 +47,9 @@ pub enum ChangeKind {
     Override,
     /// A pointer was written, or could not be.
     Point,
+    AuditDrift,
+    Acknowledge,
+    WithdrawAcknowledgement,
     /// Written by a newer imgctl.
     Unknown,
 }
@@ -169,68 +174,6 @@ pub struct Change {
 }
 
 impl Change {
-    /// The change that an entry begins, judged by what was held before it. A report of a rollout begins none.
-    pub fn begin(entry: &Entry, holds: &Holds) -> Option<Self> {
-        let new = |kind| Self::new(kind, entry);
-        let about = |kind, image: &ImageKey| Self { to: Some(Subject::named(image)), ..new(kind) };
-        let tagged = |kind, image, tags: &BTreeSet<String>| Self { tags: tags.clone(), ..about(kind, image) };
-        Some(match &entry.event {
-            Event::LedgerCreated { .. } => new(ChangeKind::Create),
-            Event::ImageRecorded { image } => about(ChangeKind::Record, &image.key),
-            Event::ArtifactsAdded { image, .. } => about(ChangeKind::AddArtifacts, image),
-            Event::Tagged { image, tags } => tagged(ChangeKind::Tag, image, tags),
-            Event::Untagged { image, tags } => tagged(ChangeKind::Untag, image, tags),
-            Event::TagsMirrored { image, tags, failed, .. } => {
-                tagged(ChangeKind::MirrorTags, image, tags).partly_failed(failed)
-            }
-            Event::RolloutStarted { .. } => Self::rollout(entry, holds)?,
-            Event::HoldSet { channel, reason } => {
-                Self { channel: Some(channel.clone()), reason: Some(reason.clone()), ..new(ChangeKind::Hold) }
-            }
-            Event::HoldLifted { channel, reason } => {
-                Self { channel: Some(channel.clone()), reason: reason.clone(), ..new(ChangeKind::Release) }
-            }
-            Event::ImageRejected { image, channel, reason, .. } => {
-                let reason = Some(reason.clone());
-                Self { channel: channel.clone(), reason, ..about(ChangeKind::Reject, image) }
-            }
-            Event::ImageRestored { image, channel, reason } => {
-                Self { channel: channel.clone(), reason: reason.clone(), ..about(ChangeKind::Restore, image) }
-            }
-            Event::FreezeSet { scope, reason, .. } => {
-                Self { channel: one(scope), reason: Some(reason.clone()), ..new(ChangeKind::Freeze) }
-            }
-            Event::FreezeLifted { scope, reason } => {
-                Self { channel: one(scope), reason: reason.clone(), ..new(ChangeKind::Unfreeze) }
-            }
-            Event::ImageApproved { channel, image, reason } => {
-                let channel = Some(channel.clone());
-                Self { channel, reason: reason.clone(), ..about(ChangeKind::Approve, image) }
-            }
-            Event::ApprovalWithdrawn { channel, image, reason } => {
-                let channel = Some(channel.clone());
-                Self { channel, reason: reason.clone(), ..about(ChangeKind::Withdraw, image) }
-            }
-            Event::RuleOverridden { channel, image, rule, reason } => {
-                let (channel, reason) = (Some(channel.clone()), Some(reason.clone()));
-                Self { channel, reason, said: Some(format!("rule {rule}")), ..about(ChangeKind::Override, image) }
-            }
-            Event::StepStarted { .. }
-            | Event::StepDeployed { .. }
-            | Event::StepSucceeded { .. }
-            | Event::StepFailed { .. }
-            | Event::RolloutFinished { .. } => return None,
-            Event::PointerWritten { channel, image, value: said, .. } => {
-                Self { channel: Some(channel.clone()), said: Some(said.clone()), ..about(ChangeKind::Point, image) }
-            }
-            Event::PointerFailed { channel, image, reason, .. } => {
-                let (channel, said) = (Some(channel.clone()), Some(reason.clone()));
-                Self { channel, said, status: Status::Failed, ..about(ChangeKind::Point, image) }
-            }
-            Event::Unknown => new(ChangeKind::Unknown),
-        })
-    }
-
     fn new(kind: ChangeKind, entry: &Entry) -> Self {
         Self {
             kind,

@@ -1,10 +1,12 @@
 //! Drift: three witnesses, one verdict. What the ledger, the code and the target say, and who of them is wrong.
 
 use super::Sight;
-use super::finding::{Blame, Finding, FindingKind, Severity};
+use super::finding::{Blame, CodePlace, Finding, FindingKind, Severity};
 use crate::model::{
-    Channel, Deployment, Hold, ImageRef, Motion, Observed, RecordedTarget, Seq, SlotImage, SlotName, TargetId,
+    Acknowledgement, Channel, Deployment, Digest, FindingId, Hold, ImageRef, Motion, Observed, RecordedTarget, Seq,
+    SlotImage, SlotName, TargetId,
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that is known of one target.
@@ -15,6 +17,8 @@ pub struct Witnesses {
     pub recorded: Option<RecordedTarget>,
     /// Slots that no code speaks of are absent.
     pub declared: BTreeMap<SlotName, Declaration>,
+    /// Where it speaks of them.
+    pub places: BTreeMap<SlotName, CodePlace>,
     /// The code leaves the image to others (`ignore_changes`): applying it changes nothing.
     pub ignores_image: bool,
     pub sight: Sight,
@@ -69,9 +73,17 @@ fn verdict(is_recorded: bool, code: Code, world: World) -> FindingKind {
     }
 }
 
-/// Everything that is to be said of these targets, sorted.
-pub fn drift(targets: &[Witnesses]) -> Vec<Finding> {
+/// Everything that is to be said of these targets, sorted. What somebody has acknowledged until after `now` is a note.
+pub fn drift(
+    targets: &[Witnesses],
+    acknowledgements: &BTreeMap<FindingId, Acknowledgement>,
+    now: Timestamp,
+) -> Vec<Finding> {
     let mut findings: Vec<Finding> = targets.iter().flat_map(of_target).collect();
+    for finding in &mut findings {
+        finding.id = finding.identify();
+        finding.acknowledge(acknowledgements, now);
+    }
     findings.sort();
     findings
 }
@@ -316,6 +328,11 @@ fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, de
         declared: None,
         observed: None,
         detail,
+        code: slot.and_then(|slot| witnesses.places.get(slot).cloned()),
+        by: None,
+        acknowledged: None,
+        // Named when all is known of it.
+        id: FindingId::of(&Digest::of(b"")),
         remedy: expected.map_or_else(|| remedy(witnesses, kind), |rollout| Some(format!("imgctl resume {rollout}"))),
     }
 }
@@ -416,6 +433,7 @@ mod tests {
             channel: "web/prod".parse().unwrap(),
             recorded: Some(recorded).filter(|text| *text != "-").map(released),
             declared: declaration.map(|declaration| (slot(), declaration)).into_iter().collect(),
+            places: BTreeMap::new(),
             ignores_image: false,
             sight: sight(observed),
             dangling: BTreeSet::new(),
@@ -424,13 +442,17 @@ mod tests {
         }
     }
 
+    fn seen(witnesses: &Witnesses, known: &BTreeMap<FindingId, Acknowledgement>) -> Vec<Finding> {
+        drift(std::slice::from_ref(witnesses), known, "2026-11-20T13:00:00Z".parse().unwrap())
+    }
+
     /// Each finding as `severity kind blame: detail`.
     fn said(witnesses: &Witnesses) -> Vec<String> {
         let line = |each: &Finding| {
             let (severity, kind, blame) = (word(each.severity), word(each.kind), word(each.blame));
             format!("{severity} {kind} {blame}: {}", each.detail)
         };
-        drift(std::slice::from_ref(witnesses)).iter().map(line).collect()
+        seen(witnesses, &BTreeMap::new()).iter().map(line).collect()
     }
 
     /// The word that a value is written as in JSON.
@@ -565,7 +587,7 @@ mod tests {
             said,
             ["note stale-code code: the code declares ami-bbbbbbbb and ignores the image: applying it changes nothing"]
         );
-        assert!(!drift(&[ignoring]).iter().any(Finding::is_drift));
+        assert!(!seen(&ignoring, &BTreeMap::new()).iter().any(Finding::is_drift));
     }
 
     #[test]
@@ -579,7 +601,7 @@ mod tests {
             "a | - | a via $Latest",
             "- | - | a",
         ] {
-            let findings = drift(&[Witnesses { open: Some(Seq(41)), ..witnesses(row) }]);
+            let findings = seen(&Witnesses { open: Some(Seq(41)), ..witnesses(row) }, &BTreeMap::new());
             for finding in findings {
                 assert_eq!((finding.severity, finding.blame), (Severity::Note, Blame::Nobody), "{row}");
                 assert!(finding.detail.starts_with("rollout 41 is under way: "), "{}", finding.detail);
@@ -587,7 +609,7 @@ mod tests {
             }
         }
         for row in ["a | a | none", "a | a | unreadable"] {
-            let findings = drift(&[Witnesses { open: Some(Seq(41)), ..witnesses(row) }]);
+            let findings = seen(&Witnesses { open: Some(Seq(41)), ..witnesses(row) }, &BTreeMap::new());
             assert!(findings.iter().all(|finding| finding.severity == Severity::Error), "{row}");
         }
     }
@@ -609,8 +631,12 @@ mod tests {
 
     #[test]
     fn every_alarm_says_what_to_type_next() {
-        let remedy =
-            |row: &str| drift(&[witnesses(row)]).into_iter().map(|finding| finding.remedy.unwrap()).collect::<Vec<_>>();
+        let remedy = |row: &str| {
+            seen(&witnesses(row), &BTreeMap::new())
+                .into_iter()
+                .map(|finding| finding.remedy.unwrap())
+                .collect::<Vec<_>>()
+        };
         let promote = "imgctl promote web@1.4.2 prod";
         assert_eq!(remedy("a | - | b"), [promote]);
         assert_eq!(remedy("a | b | b"), [format!("let the code say what web@1.4.2 is, then: {promote}")]);
@@ -626,13 +652,14 @@ mod tests {
 
     #[test]
     fn findings_are_one_order_and_one_text_however_the_targets_come() {
+        let now = "2026-11-20T13:00:00Z".parse().unwrap();
         let mut targets: Vec<Witnesses> = ["a | b | a via $Latest", "- | - | a", "a | a | none"].map(witnesses).into();
         for (number, target) in targets.iter_mut().enumerate() {
             target.target = format!("web-{number}").parse().unwrap();
         }
-        let forwards = serde_json::to_string(&drift(&targets)).unwrap();
+        let forwards = serde_json::to_string(&drift(&targets, &BTreeMap::new(), now)).unwrap();
         targets.reverse();
-        assert_eq!(serde_json::to_string(&drift(&targets)).unwrap(), forwards);
+        assert_eq!(serde_json::to_string(&drift(&targets, &BTreeMap::new(), now)).unwrap(), forwards);
         let first: serde_json::Value = serde_json::from_str::<serde_json::Value>(&forwards).unwrap()[0].clone();
         assert_eq!(first["kind"], "stale-code");
         assert_eq!(first["slot"], "template");

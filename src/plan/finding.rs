@@ -1,7 +1,9 @@
 //! A finding: one agreement or disagreement between what is recorded, declared and observed.
 
-use crate::model::{Channel, SlotName, TargetId};
+use crate::model::{Acknowledgement, Channel, Digest, FindingId, NotedFinding, SlotName, TargetId};
+use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What is so with one slot, or one target. Sorted by channel, target, slot and kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,12 +22,111 @@ pub struct Finding {
     pub detail: String,
     /// What to type next.
     pub remedy: Option<String>,
+    /// Where the code says what it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodePlace>,
+    /// Who made it so, as the platform remembers it; `None`: nobody was asked, or nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Attribution>,
+    /// Who knows of it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+    /// The same as long as it is about the same images in the same place.
+    pub id: FindingId,
+}
+
+/// A resource of the code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CodePlace {
+    /// The file or address it was read from, as the user named it.
+    pub source: String,
+    /// Its address there: `module.web.aws_launch_template.this`.
+    pub address: String,
+}
+
+/// Who changed something, by the platform's own records.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Attribution {
+    /// A principal, a field manager, or the platform's own deployment.
+    pub who: String,
+    pub at: Option<Timestamp>,
+    /// Which record says so: `DescribeLaunchTemplateVersions`, `managedFields`, `CloudTrail`.
+    pub source: String,
+}
+
+/// That somebody knows of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Acknowledged {
+    pub by: String,
+    pub until: Timestamp,
+    pub reason: String,
 }
 
 impl Finding {
     /// Whether it is drift, and not merely worth knowing.
     pub fn is_drift(&self) -> bool {
         self.severity >= Severity::Warning
+    }
+
+    /// Whether somebody should have answered, and nobody has: what was looked at is not the whole.
+    pub fn is_unknown(&self) -> bool {
+        self.kind == FindingKind::Unreachable && self.is_drift()
+    }
+
+    /// The word for its kind, as in JSON.
+    pub fn word(&self) -> String {
+        word(self.kind)
+    }
+
+    /// As the ledger keeps it.
+    pub fn noted(&self) -> NotedFinding {
+        let (channel, target, slot) = (self.channel.clone(), self.target.clone(), self.slot.clone());
+        NotedFinding { channel, target, slot, kind: self.word() }
+    }
+
+    /// What was acknowledged is no alarm while that lasts; when it has ended, that is said.
+    pub(super) fn acknowledge(&mut self, acknowledgements: &BTreeMap<FindingId, Acknowledgement>, now: Timestamp) {
+        let Some(known) = acknowledgements.get(&self.id).filter(|_| self.is_drift()) else { return };
+        let Acknowledgement { by, until, reason, .. } = known;
+        if known.holds(now) {
+            self.severity = Severity::Note;
+            self.acknowledged = Some(Acknowledged { by: by.clone(), until: *until, reason: reason.clone() });
+        } else {
+            self.detail.push_str(&format!("; that {by} knew of it ({reason}) ended at {until}"));
+        }
+    }
+
+    /// The id of a finding on these images: whatever it says besides may change from look to look.
+    pub(super) fn identify(&self) -> FindingId {
+        let witness = |text: &Option<String>| text.as_deref().map(images).unwrap_or_default();
+        let slot = self.slot.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (channel, target) = (self.channel.to_string(), self.target.to_string());
+        let witnesses = [witness(&self.recorded), witness(&self.declared), witness(&self.observed)];
+        let about = [&[channel, target, slot, self.word()], witnesses.as_slice()].concat().join("\n");
+        FindingId::of(&Digest::of(about.as_bytes()))
+    }
+}
+
+/// The images of a text without how many run them: the counts move while instances come and go.
+fn images(text: &str) -> String {
+    let image = |part: &str| part.rsplit(" × ").next().unwrap_or_default().to_owned();
+    text.split(", ").map(image).collect::<Vec<_>>().join(", ")
+}
+
+/// The word a value is written as in JSON.
+fn word(value: impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+impl Severity {
+    pub fn word(self) -> String {
+        word(self)
+    }
+}
+
+impl Blame {
+    pub fn word(self) -> String {
+        word(self)
     }
 }
 

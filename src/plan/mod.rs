@@ -17,7 +17,7 @@ mod slots;
 pub mod stats;
 
 pub use drift::drift;
-pub use finding::{Blame, Finding, FindingKind, Severity};
+pub use finding::{Acknowledged, Attribution, Blame, CodePlace, Finding, FindingKind, Severity};
 pub use foresight::Foresight;
 pub use promote::promote;
 pub use resume::resume;

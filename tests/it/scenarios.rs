@@ -21,9 +21,9 @@ scenarios! {
     a_channel_is_held_until_somebody_lifts_it
     a_container_image_is_known_by_its_bytes
     a_crash_looping_version_is_brought_back
-    a_deprecated_image_is_said_and_moves
     a_deployment_follows_its_channel
     a_deployment_of_ecs_is_turned_back_while_it_runs
+    a_deprecated_image_is_said_and_moves
     a_fault_in_the_config_is_shown_where_it_stands
     a_full_or_read_only_disk_loses_nothing
     a_group_that_floats_is_pinned_first
@@ -38,6 +38,7 @@ scenarios! {
     a_rollback_never_edits_history
     a_rollout_that_is_not_waited_for_is_finished_later
     a_rule_is_kept_or_passed_over_on_record
+    a_schedule_alarms_on_change_only
     a_task_definition_that_is_gone_is_no_way_lost
     a_wrong_word_brings_the_near_one
     an_ami_that_nobody_could_launch_is_not_recorded
@@ -49,6 +50,7 @@ scenarios! {
     an_object_that_argo_cd_manages_is_said_or_left_alone
     code_of_workloads_and_templates_is_compared_too
     delivery_is_counted_in_four_keys
+    drift_is_said_in_every_form
     drift_names_who_is_wrong
     ecs_gives_a_bad_image_up
     every_command_explains_itself

@@ -1,128 +1,128 @@
 //! `drift`: where the ledger, the code and the cloud disagree.
 
-use crate::cli::config::IacSource;
+mod ack;
+mod sources;
+
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::render::style::Palette;
-use crate::cli::setup::Setup;
-use crate::flow;
+use crate::cli::new_file;
+use crate::cli::render::drift::{Format, Told, text};
+use crate::cli::setup::{Cloud, Setup};
+use crate::cli::span;
+use crate::flow::{self, Looked};
 use crate::model::Channel;
-use crate::plan::{Finding, FindingKind, Severity};
-use crate::provider::state::{StateFile, StateSource, StateStdin};
-use clap::Args;
-use serde_json::json;
-use std::collections::BTreeMap;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Compare what the ledger, the infrastructure code and the cloud say; exits with 2 where they disagree
 ///
-/// States come from the config ([[channels.NAME.ENV.iac]]), or from --state instead.
+/// Reads only, and asks for no lock. States come from the config ([[channels.NAME.ENV.iac]]), or from --state instead. A
+/// target that does not answer is told as such, the rest is reported, and the exit code is 1.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   imgctl drift
   imgctl drift web/prod --state infra/terraform.tfstate
   terraform state pull | imgctl drift --state -
-  imgctl drift --json | jq '.findings[] | select(.severity == \"error\")'")]
+  imgctl drift --json | jq '.findings[] | select(.severity == \"error\")'
+  imgctl drift --record --new --format log --time-limit 5m
+  imgctl drift --format prometheus --output /var/lib/node_exporter/imgctl.prom
+  imgctl drift ack d-0123456789ab --until 3d --reason \"moved by hand, INC-7\""
+)]
 pub struct Drift {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    look: Look,
+    /// How it is said
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Write it to this file, whole or not at all, in the place of the one before
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only what is otherwise than at the audit before; exits with 2 where drift is new
+    #[arg(long)]
+    new: bool,
+    /// Write the audit into the ledger: what the next --new is compared with
+    #[arg(long)]
+    record: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Ack(ack::Ack),
+    Unack(ack::Unack),
+    Acks(ack::Acks),
+}
+
+/// What is looked at, and for how long.
+#[derive(Debug, Args)]
+struct Look {
     /// NAME/ENV; all of the config, when none is named
     #[arg(value_name = "CHANNEL")]
     channels: Vec<Channel>,
-    /// Read this Terraform or OpenTofu state; `-` is standard input. May be given several times
-    #[arg(long, value_name = "FILE")]
-    state: Vec<String>,
+    #[command(flatten)]
+    sources: sources::Sources,
+    /// Report after this time what has been found by then (30s, 5m)
+    #[arg(long, value_name = "DURATION", value_parser = span::duration)]
+    time_limit: Option<Duration>,
+}
+
+impl Look {
+    async fn run(&self, setup: &Setup, cloud: &Cloud) -> Result<Looked, Failure> {
+        let code = flow::read_code(&self.sources.all(&self.channels, setup)?).await?;
+        let progress = setup.progress();
+        Ok(flow::drift(&cloud.ctx(&progress), &self.channels, &code, self.time_limit).await?)
+    }
 }
 
 pub fn run(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
-    if args.state.iter().filter(|name| *name == "-").count() > 1 {
-        return Err(Failure::usage("standard input can be read once", "give - once; save the others as files"));
+    match &args.verb {
+        None => look(args, setup),
+        Some(Verb::Ack(args)) => ack::ack(args, setup),
+        Some(Verb::Unack(args)) => ack::unack(args, setup),
+        Some(Verb::Acks(args)) => ack::acks(args, setup),
     }
-    for channel in &args.channels {
+}
+
+fn look(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
+    let format = match (setup.screen.json, args.format) {
+        (true, Format::Text) => Format::Json,
+        (true, Format::Json) | (false, _) => args.format,
+        (true, _) => return Err(Failure::usage("--json and --format ask for two forms", "leave one of them out")),
+    };
+    for channel in &args.look.channels {
         setup.channel(channel)?;
     }
-    let sources = sources(args, setup);
     setup.wait(async {
-        let code = flow::read_code(&sources).await?;
-        let cloud = setup.cloud(false).await?;
-        let progress = setup.progress();
-        let findings = flow::drift(&cloud.ctx(&progress), &args.channels, &code).await?;
-        let found = findings.iter().any(Finding::is_drift);
-        let document = json!({ "drift": found, "findings": findings });
-        setup.screen.show("drift/1", document, || text(&findings, setup.screen.out))?;
+        // Only an entry of the ledger asks AWS who writes it.
+        let cloud = setup.cloud(args.record).await?;
+        let looked = args.look.run(setup, &cloud).await?;
+        let told = Told::new(&looked, args.new);
+        if args.record {
+            let progress = setup.progress();
+            let entry = flow::record_audit(&cloud.ctx(&progress), &looked)?;
+            setup.screen.say(&format!("The audit is entry {entry} of the ledger."));
+        }
+        tell(&told, format, args, setup)?;
         setup.tell_notices(&cloud.store);
-        Ok(if found { Exit::Drift } else { Exit::Done })
+        Ok(if told.looked.is_partial() {
+            setup.screen.warn("the audit is partial: not everything answered");
+            Exit::Failed
+        } else if told.is_drift() {
+            Exit::Drift
+        } else {
+            Exit::Done
+        })
     })
 }
 
-/// What `--state` names, else what the config names for these channels; each file once.
-fn sources(args: &Drift, setup: &Setup) -> Vec<Box<dyn StateSource>> {
-    if !args.state.is_empty() {
-        let source = |name: &String| -> Box<dyn StateSource> {
-            if name == "-" { Box::new(StateStdin) } else { Box::new(StateFile::new(name.clone(), name)) }
-        };
-        return args.state.iter().map(source).collect();
-    }
-    let named =
-        setup.config.channels.iter().filter(|(channel, _)| args.channels.is_empty() || args.channels.contains(channel));
-    let files: BTreeMap<_, &IacSource> =
-        named.flat_map(|(_, config)| &config.iac).map(|iac| (iac.path.clone(), iac)).collect();
-    files
-        .into_iter()
-        .map(|(path, iac)| Box::new(StateFile::new(iac.source.clone(), path)) as Box<dyn StateSource>)
-        .collect()
-}
-
-/// Target by target: what is so, and what to type.
-pub(super) fn text(findings: &[Finding], paint: Palette) -> String {
-    let mut text = String::new();
-    for finding in findings {
-        text.push_str(&format!(
-            "{} {}  {}: {}\n",
-            mark(finding, paint),
-            name(finding),
-            kind(finding.kind),
-            finding.detail
-        ));
-        let witnesses =
-            [("recorded", &finding.recorded), ("declared", &finding.declared), ("observed", &finding.observed)];
-        for (who, what) in witnesses.into_iter().filter(|_| finding.kind != FindingKind::InSync) {
-            if let Some(what) = what {
-                text.push_str(&format!("    {who}  {what}\n"));
-            }
-        }
-        if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!("    {} {remedy}\n", paint.hint("hint:")));
-        }
-    }
-    text.push_str(&format!("{}\n", sum(findings)));
-    text
-}
-
-fn name(finding: &Finding) -> String {
-    let slot = finding.slot.as_ref().map(|slot| format!(" {slot}")).unwrap_or_default();
-    format!("{} {}{slot}", finding.channel, finding.target)
-}
-
-fn mark(finding: &Finding, paint: Palette) -> String {
-    match finding.severity {
-        Severity::Error => paint.error("error:"),
-        Severity::Warning => paint.warning("warning:"),
-        _ if finding.kind == FindingKind::InSync => paint.plus("ok:"),
-        _ => paint.faint("note:"),
-    }
-}
-
-/// The same word as in `--json`.
-fn kind(kind: FindingKind) -> String {
-    let word = serde_json::to_value(kind).unwrap_or_default();
-    word.as_str().unwrap_or_default().replace('-', " ")
-}
-
-fn sum(findings: &[Finding]) -> String {
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    match (findings.len(), errors + warnings) {
-        (0, _) => "No target to look at: the config names none ([[channels.NAME.ENV.targets]]).".to_owned(),
-        (_, 0) => "In sync.".to_owned(),
-        _ => format!("Drift: {}, {}.", many(errors, "error"), many(warnings, "warning")),
+fn tell(told: &Told<'_>, format: Format, args: &Drift, setup: &Setup) -> Result<(), Failure> {
+    match (&args.output, format) {
+        (Some(path), _) => new_file::replace(path, told.render(format).as_bytes()),
+        (None, Format::Text) => setup.screen.print(&text(told, setup.screen.out)),
+        (None, _) => setup.screen.print(&told.render(format)),
     }
 }

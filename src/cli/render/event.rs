@@ -69,6 +69,14 @@ pub fn sentence(entry: &Entry) -> Sentence {
         Event::PointerFailed { channel, pointer, image, reason } => {
             Sentence::new(format!("pointer {pointer} of {channel} could not be put to {image}")).because(Some(reason))
         }
+        Event::DriftAudited { channels, targets, counts, .. } => audited(channels.len(), *targets, counts),
+        Event::DriftAcknowledged { id, finding, until, reason } => {
+            let until = time::moment(*until);
+            Sentence::new(format!("drift {id} acknowledged until {until}: {finding}")).because(Some(reason))
+        }
+        Event::AcknowledgementWithdrawn { id, finding, reason } => {
+            Sentence::new(format!("drift {id} no longer acknowledged: {finding}")).because(reason.as_ref())
+        }
         Event::HoldSet { .. }
         | Event::HoldLifted { .. }
         | Event::ImageRejected { .. }
@@ -80,6 +88,13 @@ pub fn sentence(entry: &Entry) -> Sentence {
         | Event::RuleOverridden { .. }
         | Event::Unknown => judged(&entry.event),
     }
+}
+
+fn audited(channels: usize, targets: u32, counts: &BTreeMap<String, u32>) -> Sentence {
+    let found = list(counts.iter().map(|(kind, count)| format!("{count} {}", kind.replace('-', " "))));
+    let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let targets = many(usize::try_from(targets).unwrap_or(usize::MAX), "target");
+    Sentence::new(format!("audit of {} with {targets}: {found}", many(channels, "channel")))
 }
 
 /// What people say of images and channels; and what only a newer imgctl can read.

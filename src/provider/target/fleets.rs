@@ -13,6 +13,10 @@ impl Fleet for Fleets {
         self.0.iter().find_map(|fleet| fleet.target(id))
     }
 
+    fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>> {
+        self.0.iter().flat_map(|fleet| fleet.places(ids)).collect()
+    }
+
     async fn survey(
         &self,
         ids: &BTreeSet<TargetId>,
@@ -93,6 +97,10 @@ mod tests {
     impl Fleet for Kind {
         fn target(&self, id: &TargetId) -> Option<&dyn Target> {
             self.targets.get(id).map(|target| target as &dyn Target)
+        }
+
+        fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>> {
+            vec![ids.iter().filter(|id| self.targets.contains_key(*id)).cloned().collect()]
         }
 
         async fn survey(

@@ -76,6 +76,10 @@ impl Fleet for LaunchTemplateFleet {
         self.targets.get(id).map(|target| target as &dyn Target)
     }
 
+    fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>> {
+        super::by_place(ids, |id| self.targets.get(id).map(|target| &target.spec.region))
+    }
+
     async fn survey(
         &self,
         ids: &BTreeSet<TargetId>,

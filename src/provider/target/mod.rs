@@ -155,6 +155,21 @@ pub trait Fleet: Send + Sync {
     /// Observes these targets in batches. Every id asked for that this fleet knows is in the answer.
     async fn survey(&self, ids: &BTreeSet<TargetId>, depth: Depth)
     -> BTreeMap<TargetId, Result<Observed, TargetError>>;
+
+    /// These targets by who has to answer for them: a region of an account, a cluster. Each id that this fleet knows is in
+    /// one of the sets.
+    fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>>;
+}
+
+/// Sets of those ids that have a place, one of each place.
+fn by_place<P: Ord>(ids: &BTreeSet<TargetId>, place: impl Fn(&TargetId) -> Option<P>) -> Vec<BTreeSet<TargetId>> {
+    let mut places: BTreeMap<P, BTreeSet<TargetId>> = BTreeMap::new();
+    for id in ids {
+        if let Some(place) = place(id) {
+            places.entry(place).or_default().insert(id.clone());
+        }
+    }
+    places.into_values().collect()
 }
 
 /// How much a survey reads.

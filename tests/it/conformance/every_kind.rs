@@ -278,7 +278,7 @@ impl Stage {
     }
 
     async fn kinds(&self) -> BTreeSet<FindingKind> {
-        let findings = flow::drift(&self.ctx(), &[self.channel()], &[]).await.unwrap();
+        let findings = flow::drift(&self.ctx(), &[self.channel()], &[], None).await.unwrap().findings;
         findings.into_iter().map(|finding| finding.kind).collect()
     }
 

@@ -194,9 +194,9 @@ async fn a_refresh_that_ended_between_plan_and_order_is_no_strangers_doing() {
 #[tokio::test]
 async fn a_refresh_that_does_not_stop_is_not_waited_for_without_end() {
     let stage = Stage::with("conf-endless", json!({}), |own| own.time_limit = Duration::ZERO).await;
-    // Cancelling waits for the instances that are being started, and these take their time.
-    let slow = lab().ami("conf-endless-3", &json!({"tags": {"imgtest:health": "slow"}}));
-    let first = stage.deploy(&stage.step(&slow).await, "endless").await;
+    // Cancelling waits for the instances that are being started, and these never come up.
+    let stuck = lab().ami("conf-endless-3", &json!({"tags": {"imgtest:health": "stuck"}}));
+    let first = stage.deploy(&stage.step(&stuck).await, "endless").await;
     let id = first.deployment.unwrap();
     let refused = stage.target().cancel(&id).await.unwrap_err();
     assert!(refused.to_string().contains(&format!("{id} was cancelled 0 minutes ago, and still has not")), "{refused}");

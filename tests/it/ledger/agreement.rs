@@ -160,7 +160,7 @@ fn happened(view: &dyn LedgerView) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_long_history_is_the_same_in_every_view_all_along() {
-    const KINDS: [&str; 25] = [
+    const KINDS: [&str; 28] = [
         "image-recorded",
         "artifacts-added",
         "tagged",
@@ -186,6 +186,9 @@ fn a_long_history_is_the_same_in_every_view_all_along() {
         "rule-overridden",
         "pointer-written",
         "pointer-failed",
+        "drift-audited",
+        "drift-acknowledged",
+        "acknowledgement-withdrawn",
     ];
     let dir = TempDir::new().unwrap();
     let mut twins = Twins::born(dir.path(), 20_261_121);

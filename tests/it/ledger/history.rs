@@ -1,8 +1,8 @@
 //! Random histories: from a row of numbers, whatever could happen next, most of it legal.
 
 use imgctl::model::{
-    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, Image, ImageKey, ImageRef, LedgerView, Lookup,
-    OciArtifact, Outcome, Provenance, Rollout, Scope, Step, StepState,
+    AmiArtifact, AmiFacts, Artifact, Cause, Channel, Digest, Event, FindingId, Image, ImageKey, ImageRef, LedgerView,
+    Lookup, NotedFinding, OciArtifact, Outcome, Provenance, Rollout, Scope, Step, StepState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,7 +108,7 @@ fn judged(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
 fn ruled(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
     let scope = if dice.roll(2) == 0 { Scope::Env(channel.env.clone()) } else { Scope::Channel(channel.clone()) };
     let reason = (dice.roll(2) == 0).then(|| "why".to_owned());
-    match dice.roll(7) {
+    match dice.roll(10) {
         0 => Event::FreezeSet { scope, until: super::at(dice.roll(99)), reason: "freeze".into() },
         1 => Event::FreezeLifted { scope, reason },
         2 => Event::ImageApproved { channel, image, reason },
@@ -121,7 +121,36 @@ fn ruled(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
             let (pointer, reason) = (format!("p{}", dice.roll(3)), "no answer".to_owned());
             Event::PointerFailed { channel, pointer, image, reason }
         }
+        6 => audited(dice, channel),
+        7 | 8 => acknowledged(dice, channel),
         _ => Event::RuleOverridden { channel, image, rule: "window".into(), reason: "why".into() },
+    }
+}
+
+fn finding(dice: &mut Dice, channel: &Channel) -> (FindingId, NotedFinding) {
+    let number = dice.roll(4);
+    let (target, slot) = (format!("{}-{number}", channel.name).parse().unwrap(), None);
+    let id = format!("d-{number:012x}").parse().unwrap();
+    (id, NotedFinding { channel: channel.clone(), target, slot, kind: "tampered".into() })
+}
+
+fn audited(dice: &mut Dice, channel: Channel) -> Event {
+    let findings: BTreeMap<_, _> = (0..dice.roll(3)).map(|_| finding(dice, &channel)).collect();
+    let counts = [("tampered".to_owned(), u32::try_from(findings.len()).unwrap())].into();
+    Event::DriftAudited {
+        channels: [channel].into(),
+        targets: 4,
+        counts,
+        digest: Digest::of(b"what was found"),
+        findings,
+    }
+}
+
+fn acknowledged(dice: &mut Dice, channel: Channel) -> Event {
+    let (id, finding) = finding(dice, &channel);
+    match dice.roll(2) {
+        0 => Event::DriftAcknowledged { id, finding, until: super::at(dice.roll(99)), reason: "known".into() },
+        _ => Event::AcknowledgementWithdrawn { id, finding, reason: None },
     }
 }
 

@@ -68,6 +68,12 @@ impl Fleet for EcsFleet {
         self.targets.get(id).map(|target| target as &dyn Target)
     }
 
+    fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>> {
+        super::by_place(ids, |id| {
+            self.targets.get(id).map(|target| (&target.spec.region, &target.spec.settings.cluster))
+        })
+    }
+
     async fn survey(
         &self,
         ids: &BTreeSet<TargetId>,

@@ -61,6 +61,10 @@ impl Fleet for KubernetesFleet {
         self.targets.get(id).map(|target| target as &dyn Target)
     }
 
+    fn places(&self, ids: &BTreeSet<TargetId>) -> Vec<BTreeSet<TargetId>> {
+        super::by_place(ids, |id| self.targets.get(id).map(|target| target.cluster.key()))
+    }
+
     async fn survey(
         &self,
         ids: &BTreeSet<TargetId>,

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is told apart by a number when nothing names it: `i-<1>`, `<uuid:2>`. The whole match is replaced.
-const NUMBERED: [(&str, &str); 6] = [
+const NUMBERED: [(&str, &str); 7] = [
     (r"\b(?:deployment|statefulset|daemonset|cronjob)/[a-z0-9-]+:[0-9a-f]{12}\b", "template"),
     (r"\bpod [a-z0-9-]+-[0-9a-f]{10}-[0-9a-f]{5}\b", "pod"),
     (r"\b(ami|snap|lt|i|vol|sg|subnet|vpc|eni|rtb|igw)-[0-9a-f]{8,17}\b", ""),
+    (r"\b(d)-[0-9a-f]{12}\b", ""),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "uuid"),
     (r"\b[0-9a-f]{64}\b", "hash"),
     (r"\b\d{18,19}\b", "number"),
 ];
 
-/// The id in the examples of `--help`.
-const EXAMPLE: &str = "ami-0123456789abcdef0";
+/// The ids in the examples of `--help`.
+const EXAMPLES: [&str; 2] = ["ami-0123456789abcdef0", "d-0123456789ab"];
 
 /// What nobody needs to tell apart.
 const PLAIN: [(&str, &str); 4] = [
@@ -92,7 +93,7 @@ impl Redactor {
         for (pattern, name) in self.numbered.clone() {
             for found in pattern.captures_iter(text) {
                 let content_digest = name == "hash" && is_of_content(&text[..found.get(0).unwrap().start()]);
-                if !content_digest && &found[0] != EXAMPLE && !self.tokens.contains_key(&found[0]) {
+                if !content_digest && !EXAMPLES.contains(&&found[0]) && !self.tokens.contains_key(&found[0]) {
                     let token = self.next_token(name, found.get(1).map_or("", |prefix| prefix.as_str()));
                     self.know(&token, &found[0]);
                 }

@@ -207,8 +207,12 @@ def _await_health(refresh: Refresh, fresh: list[Any], watch: bool) -> None:
 
 
 def _health(refresh: Refresh, state: Any) -> str:
-    """The lab's own switch: an AMI tagged imgtest:health=fail or =slow."""
-    image = refresh.backend.ec2_backend.amis.get(state.instance.image_id)
+    return _tagged(refresh.backend, state.instance.image_id)
+
+
+def _tagged(backend: Any, image_id: str) -> str:
+    """The lab's own switch: an AMI tagged imgtest:health=fail, =slow or =stuck."""
+    image = backend.ec2_backend.amis.get(image_id)
     tags = {tag["key"]: tag["value"] for tag in image.get_tags()} if image else {}
     return tags.get(HEALTH_TAG, "ok")
 
@@ -221,6 +225,7 @@ def _apply(refresh: Refresh) -> None:
 
 def _stopped(refresh: Refresh, stop: Stop) -> None:
     if stop.kind == "cancel":
+        _settle(refresh)
         refresh.status, refresh.reason = "Cancelled", "Cancelled due to user request."
         return
     wants = stop.kind == "rollback" or _true(refresh.preferences.get("AutoRollback"))
@@ -241,6 +246,15 @@ def _stopped(refresh: Refresh, stop: Stop) -> None:
         cancelled = again.kind == "cancel"
         refresh.status = "Cancelled" if cancelled else "RollbackFailed"
         refresh.reason = "Cancelled due to user request." if cancelled else again.reason()
+
+
+def _settle(refresh: Refresh) -> None:
+    """API Reference, InstanceRefresh, Status: between the request and Cancelled it is Cancelling, without a limit. In
+    the lab that passes at once, except where an image is tagged imgtest:health=stuck: there it takes an hour."""
+    backend = refresh.backend
+    images = [image or version.image_id for _, version, _, image in choices(refresh.target)]
+    if any(_tagged(backend, resolve(backend.account_id, backend.region_name, image)) == "stuck" for image in images):
+        clock.wait(3600, lambda: None)
 
 
 def _roll_back(refresh: Refresh) -> None:

@@ -1,0 +1,129 @@
+//! What drift found, in the form that was asked for.
+
+mod github;
+mod junit;
+mod logfmt;
+mod markdown;
+mod prometheus;
+mod sarif;
+mod text;
+
+pub use logfmt::logfmt;
+pub use text::text;
+
+use crate::cli::screen::document;
+use crate::flow::Looked;
+use crate::model::{FindingId, NotedFinding};
+use crate::plan::{Finding, FindingKind};
+use clap::ValueEnum;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One document, as with --json
+    Json,
+    /// One line per finding, key=value (logfmt): for a log
+    Log,
+    /// Test results: a case per target, for CI servers
+    Junit,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// A table, for a comment or a job's summary
+    Markdown,
+    /// Metrics in the text format, for node_exporter's textfile collector
+    Prometheus,
+    /// Workflow commands: annotations in GitHub Actions
+    Github,
+}
+
+/// What is to be told of a look: all of it, or what is otherwise than at the audit before.
+pub struct Told<'a> {
+    pub looked: &'a Looked,
+    pub findings: Vec<&'a Finding>,
+    /// Drift of the audit before that is over; only where news was asked for.
+    pub ended: BTreeMap<&'a FindingId, &'a NotedFinding>,
+    pub is_news: bool,
+}
+
+impl<'a> Told<'a> {
+    pub fn new(looked: &'a Looked, is_news: bool) -> Self {
+        if !is_news {
+            let findings = looked.findings.iter().collect();
+            return Self { looked, findings, ended: BTreeMap::new(), is_news };
+        }
+        let news = looked.news();
+        Self { looked, findings: news.began, ended: news.ended, is_news }
+    }
+
+    /// Whether there is drift among what is told.
+    pub fn is_drift(&self) -> bool {
+        self.findings.iter().any(|finding| finding.is_drift())
+    }
+
+    /// The text of a format that is not for people's eyes alone.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Text => text(self, super::style::Palette::new(false)),
+            Format::Json => document("drift/1", self.document()),
+            Format::Log => logfmt(self),
+            Format::Junit => junit::junit(self),
+            Format::Sarif => sarif::sarif(self),
+            Format::Markdown => markdown::markdown(self),
+            Format::Prometheus => prometheus::prometheus(self),
+            Format::Github => github::github(self),
+        }
+    }
+
+    pub fn document(&self) -> serde_json::Value {
+        let mut document = json!({
+            "drift": self.is_drift(),
+            "partial": self.looked.is_partial(),
+            "unasked": self.looked.unasked,
+            "findings": self.findings,
+        });
+        if self.is_news
+            && let Some(fields) = document.as_object_mut()
+        {
+            let ended = self.ended.iter().map(|(id, finding)| json!({ "id": id, "finding": finding }));
+            fields.insert("ended".to_owned(), ended.collect());
+            fields.insert("since".to_owned(), json!(self.looked.since().map(|audit| audit.seq)));
+        }
+        document
+    }
+}
+
+/// `web/prod web-asg template`.
+fn name(finding: &Finding) -> String {
+    let slot = finding.slot.as_ref().map(|slot| format!(" {slot}")).unwrap_or_default();
+    format!("{} {}{slot}", finding.channel, finding.target)
+}
+
+/// The word of `--json`, with spaces.
+fn kind(kind: &str) -> String {
+    kind.replace('-', " ")
+}
+
+/// What each of them has, where it says something.
+fn witnesses(finding: &Finding) -> Vec<(&'static str, String)> {
+    if finding.kind == FindingKind::InSync {
+        return Vec::new();
+    }
+    let declared = finding.declared.as_ref().map(|image| match &finding.code {
+        Some(place) => format!("{image} ({} in {})", place.address, place.source),
+        None => image.clone(),
+    });
+    let all = [("recorded", finding.recorded.clone()), ("declared", declared), ("observed", finding.observed.clone())];
+    all.into_iter().filter_map(|(who, what)| Some((who, what?))).collect()
+}
+
+/// Who changed it, in one line.
+fn attribution(finding: &Finding) -> Option<String> {
+    let by = finding.by.as_ref()?;
+    let at = by.at.map(|at| format!(" at {}", super::time::moment(at))).unwrap_or_default();
+    Some(format!("{}{at} ({})", by.who, by.source))
+}

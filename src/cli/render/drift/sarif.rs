@@ -1,0 +1,77 @@
+//! Drift as SARIF 2.1.0 (OASIS), for code scanning.
+
+use super::{Told, attribution, kind, name};
+use crate::plan::{Finding, Severity};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub fn sarif(told: &Told<'_>) -> String {
+    let notable: Vec<&&Finding> = told.findings.iter().filter(|finding| finding.severity > Severity::None).collect();
+    let rules: BTreeMap<String, Value> = notable.iter().map(|finding| (finding.word(), rule(finding))).collect();
+    let results: Vec<Value> = notable.iter().map(|finding| result(finding)).collect();
+    let unasked = told.looked.unasked.iter();
+    let notes: Vec<Value> = unasked
+        .map(|what| json!({ "level": "error", "message": { "text": format!("{what}: not found out in time") } }))
+        .collect();
+    let run = json!({
+        "tool": { "driver": {
+            "name": "imgctl",
+            "version": env!("CARGO_PKG_VERSION"),
+            "rules": rules.into_values().collect::<Vec<_>>(),
+        } },
+        "invocations": [{
+            "executionSuccessful": !told.looked.is_partial(),
+            "startTimeUtc": told.looked.at,
+            "toolExecutionNotifications": notes,
+        }],
+        "results": results,
+    });
+    let document = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [run],
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn rule(finding: &Finding) -> Value {
+    json!({ "id": finding.word(), "shortDescription": { "text": format!("image drift: {}", kind(&finding.word())) } })
+}
+
+fn result(finding: &Finding) -> Value {
+    let level = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note | Severity::None => "note",
+    };
+    let by = attribution(finding).map(|by| format!(" By {by}.")).unwrap_or_default();
+    let hint = finding.remedy.as_ref().map(|remedy| format!(" Next: {remedy}")).unwrap_or_default();
+    let mut result = json!({
+        "ruleId": finding.word(),
+        "level": level,
+        "message": { "text": format!("{}: {}.{by}{hint}", name(finding), finding.detail.trim_end_matches('.')) },
+        "locations": [location(finding)],
+        // What tells the same result in two runs.
+        "partialFingerprints": { "imgctlFinding/v1": finding.id },
+    });
+    if let (Some(known), Some(fields)) = (&finding.acknowledged, result.as_object_mut()) {
+        let justification = format!("{} until {}: {}", known.by, known.until, known.reason);
+        fields.insert("suppressions".to_owned(), json!([{ "kind": "external", "justification": justification }]));
+    }
+    result
+}
+
+/// The target; and the file, where the code says something and lies in one: code scanning shows only what has a file.
+fn location(finding: &Finding) -> Value {
+    let mut parts = vec![finding.channel.to_string(), finding.target.to_string()];
+    parts.extend(finding.slot.as_ref().map(ToString::to_string));
+    let logical = json!([{ "fullyQualifiedName": parts.join("/"), "kind": "resource" }]);
+    match &finding.code {
+        Some(place) => json!({
+            "physicalLocation": { "artifactLocation": { "uri": place.source } },
+            "logicalLocations": logical,
+            "message": { "text": place.address },
+        }),
+        None => json!({ "logicalLocations": logical }),
+    }
+}
