@@ -121,12 +121,20 @@ pub enum Command {
     Reject(command::reject::Reject),
     Restore(command::reject::Restore),
     Pointer(command::pointer::PointerCommand),
+    Terraform(command::terraform::TerraformCommand),
     Drift(command::drift::Drift),
     Audit(command::audit::Audit),
     Stats(command::stats::Stats),
     Ledger(command::ledger::Ledger),
     Completions(command::manual::Completions),
     Man(command::manual::Man),
+}
+
+impl Command {
+    /// Whether standard output belongs to a protocol: only its answer is written there, and never an error.
+    pub fn speaks_a_protocol(&self) -> bool {
+        matches!(self, Self::Terraform(_))
+    }
 }
 
 #[cfg(test)]

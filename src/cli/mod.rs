@@ -30,7 +30,8 @@ fn run(typed: &[std::ffi::OsString], json: bool) -> Exit {
         Ok(cli) => cli,
         Err(error) => return failure::report_usage(&error, json),
     };
-    let screen = Screen::new(cli.global.json, cli.global.loudness(), cli.global.color);
+    let json = cli.global.json && !cli.command.speaks_a_protocol();
+    let screen = Screen::new(json, cli.global.loudness(), cli.global.color);
     listen(cli.global.verbose);
     match command::run(cli.command, &cli.global, &screen) {
         Ok(exit) => exit,

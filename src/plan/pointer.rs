@@ -10,9 +10,28 @@ pub struct Wants {
     pub repository: Option<Repository>,
 }
 
+impl Wants {
+    /// What stands where this address stood: its region and architecture, or its repository. `None`: `image` is not
+    /// there.
+    pub fn like(image: &Image, address: &ImageRef) -> Option<Self> {
+        let artifact = image.artifacts.iter().find(|artifact| artifact.address() == *address)?;
+        Some(match artifact {
+            Artifact::Ami(ami) => {
+                Self { region: Some(ami.region.clone()), arch: Some(ami.arch.clone()), repository: None }
+            }
+            Artifact::Oci(oci) => Self { repository: Some(oci.repository.clone()), ..Self::default() },
+        })
+    }
+}
+
 /// The text that a pointer holds for this image: an AMI id, or `HOST/REPOSITORY@sha256:…`. The error says what there is
 /// to choose from.
 pub fn value(image: &Image, wants: &Wants) -> Result<String, String> {
+    Ok(text(&artifact(image, wants)?.address()))
+}
+
+/// The one artifact of this image that is wanted.
+pub fn artifact<'a>(image: &'a Image, wants: &Wants) -> Result<&'a Artifact, String> {
     let fits = |artifact: &&Artifact| match artifact {
         Artifact::Ami(ami) => {
             wants.repository.is_none()
@@ -26,7 +45,7 @@ pub fn value(image: &Image, wants: &Wants) -> Result<String, String> {
     };
     let fitting: Vec<&Artifact> = image.artifacts.iter().filter(fits).collect();
     match fitting.as_slice() {
-        [one] => Ok(text(&one.address())),
+        [one] => Ok(one),
         [] => Err(format!("{} has nothing for it: {}", image.key, list(image.artifacts.iter()))),
         many => Err(format!(
             "{} has several for it, and region, arch or repository must say which: {}",
@@ -36,7 +55,8 @@ pub fn value(image: &Image, wants: &Wants) -> Result<String, String> {
     }
 }
 
-fn text(address: &ImageRef) -> String {
+/// As infrastructure code wants it: an AMI's id, or a container image by its digest.
+pub fn text(address: &ImageRef) -> String {
     match address {
         ImageRef::Ami { id, .. } => id.to_string(),
         ImageRef::Oci { .. } => address.to_string(),
@@ -82,6 +102,17 @@ mod tests {
         let several = said(both(), "eu-west-1", "", "").unwrap_err();
         assert!(several.contains("ami-00000001 (eu-west-1, x86_64), ami-00000003 (eu-west-1, arm64)"), "{several}");
         assert!(said(both(), "eu-north-1", "", "").unwrap_err().contains("has nothing for it"));
+    }
+
+    #[test]
+    fn what_stood_in_a_slot_says_what_belongs_there() {
+        let image = |artifacts| Image::new("web@1".parse().unwrap(), artifacts, Provenance::default());
+        let old = image(vec![ami(1, "eu-west-1", "x86_64"), ami(2, "eu-west-1", "arm64")]);
+        let new = image(vec![ami(3, "eu-west-1", "arm64"), ami(4, "eu-west-1", "x86_64"), oci("example.com/web")]);
+        let like = |address: &str| Wants::like(&old, &address.parse().unwrap());
+        assert_eq!(value(&new, &like("ami-00000002@eu-west-1").unwrap()), Ok("ami-00000003".into()));
+        assert_eq!(value(&new, &like("ami-00000001@eu-west-1").unwrap()), Ok("ami-00000004".into()));
+        assert_eq!(like("ami-00000001@us-east-1"), None);
     }
 
     #[test]

@@ -61,6 +61,7 @@ scenarios! {
     scripts_get_one_document
     services_move_all_or_none
     tags_are_put_where_people_look
+    terraform_is_told_the_image_of_a_channel
     the_code_follows_a_rollback
     throttling_is_waited_out_then_said
     two_accounts_follow_one_channel

@@ -23,6 +23,7 @@ pub mod show;
 pub mod stats;
 pub mod status;
 pub mod tag;
+pub mod terraform;
 
 use super::args::{Command, Global};
 use super::failure::{Exit, Failure};
@@ -60,6 +61,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Unfreeze(args) => freeze::unfreeze(&args, setup),
         Command::Approve(args) => approve::run(&args, setup),
         Command::Pointer(args) => pointer::run(&args, setup),
+        Command::Terraform(args) => terraform::run(&args, setup),
         Command::Reject(args) => reject::reject(&args, setup),
         Command::Restore(args) => reject::restore(&args, setup),
         Command::Stats(args) => stats::run(&args, setup),
