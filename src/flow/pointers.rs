@@ -23,12 +23,20 @@ impl Follower {
         self.pointer.as_ref().map_or_else(|_| self.id.clone(), |pointer| pointer.place())
     }
 
+    /// The address that it should have, and the text that stands for that there; the error says what there is to choose
+    /// from.
+    fn wanted(&self, image: &Image) -> Result<(String, String), String> {
+        let address = value(image, &self.wants)?;
+        let text = self.pointer.as_ref().map_or_else(|_| address.clone(), |pointer| pointer.text(&address));
+        Ok((address, text))
+    }
+
     async fn read(&self) -> Result<Option<String>, PointerError> {
         self.pointer.as_ref().map_err(Clone::clone)?.read().await
     }
 
-    async fn write(&self, value: &str) -> Result<(), PointerError> {
-        self.pointer.as_ref().map_err(Clone::clone)?.write(value).await
+    async fn write(&self, address: &str) -> Result<(), PointerError> {
+        self.pointer.as_ref().map_err(Clone::clone)?.write(address).await
     }
 }
 
@@ -106,8 +114,8 @@ pub async fn follow(ctx: &Ctx<'_>, channel: &Channel) -> Result<Vec<Followed>, F
     let mut all = Vec::new();
     let Some(image) = released(ctx, channel)? else { return Ok(all) };
     for follower in ctx.pointers.iter().filter(|follower| follower.channel == *channel) {
-        let end = match value(&image, &follower.wants) {
-            Ok(value) => put(follower, value).await,
+        let end = match follower.wanted(&image) {
+            Ok((address, text)) => put(follower, &address, text).await,
             Err(why) => FollowEnd::Failed { why, fix: None },
         };
         note(ctx, follower, &image, &end)?;
@@ -117,13 +125,13 @@ pub async fn follow(ctx: &Ctx<'_>, channel: &Channel) -> Result<Vec<Followed>, F
     Ok(all)
 }
 
-async fn put(follower: &Follower, value: String) -> FollowEnd {
+async fn put(follower: &Follower, address: &str, text: String) -> FollowEnd {
     let failed = |error: PointerError| FollowEnd::Failed { why: error.to_string(), fix: error.hint() };
     match follower.read().await {
-        Ok(Some(now)) if now == value => FollowEnd::Stood,
+        Ok(Some(now)) if now == text => FollowEnd::Stood,
         Err(error) => failed(error),
-        Ok(_) => match follower.write(&value).await {
-            Ok(()) => FollowEnd::Written { value },
+        Ok(_) => match follower.write(address).await {
+            Ok(()) => FollowEnd::Written { value: text },
             Err(error) => failed(error),
         },
     }
@@ -136,7 +144,7 @@ fn note(ctx: &Ctx<'_>, follower: &Follower, image: &Image, end: &FollowEnd) -> R
     let event = match end {
         FollowEnd::Stood if before.is_some_and(|record| record.failed.is_none()) => return Ok(()),
         FollowEnd::Stood => {
-            let value = value(image, &follower.wants).unwrap_or_default();
+            let value = follower.wanted(image).map(|(_, text)| text).unwrap_or_default();
             Event::PointerWritten { channel, pointer, image: key, value }
         }
         FollowEnd::Written { value } => Event::PointerWritten { channel, pointer, image: key, value: value.clone() },
@@ -176,7 +184,7 @@ pub async fn stand(ctx: &Ctx<'_>, channels: &[Channel]) -> Result<Vec<Stand>, Fl
             channel: follower.channel.clone(),
             id: follower.id.clone(),
             place: follower.place(),
-            wanted: image.as_ref().map(|image| value(image, &follower.wants)).transpose(),
+            wanted: image.as_ref().map(|image| Ok(follower.wanted(image)?.1)).transpose(),
             image: image.map(|image| image.key),
             now: follower.read().await,
             recorded: recorded(ctx, follower)?,

@@ -8,6 +8,8 @@ pub struct Wants {
     pub region: Option<Region>,
     pub arch: Option<Arch>,
     pub repository: Option<Repository>,
+    /// Only a container image has what is written there.
+    pub container: bool,
 }
 
 impl Wants {
@@ -17,7 +19,7 @@ impl Wants {
         let artifact = image.artifacts.iter().find(|artifact| artifact.address() == *address)?;
         Some(match artifact {
             Artifact::Ami(ami) => {
-                Self { region: Some(ami.region.clone()), arch: Some(ami.arch.clone()), repository: None }
+                Self { region: Some(ami.region.clone()), arch: Some(ami.arch.clone()), ..Self::default() }
             }
             Artifact::Oci(oci) => Self { repository: Some(oci.repository.clone()), ..Self::default() },
         })
@@ -35,6 +37,7 @@ pub fn artifact<'a>(image: &'a Image, wants: &Wants) -> Result<&'a Artifact, Str
     let fits = |artifact: &&Artifact| match artifact {
         Artifact::Ami(ami) => {
             wants.repository.is_none()
+                && !wants.container
                 && wants.region.as_ref().is_none_or(|region| *region == ami.region)
                 && wants.arch.as_ref().is_none_or(|arch| *arch == ami.arch)
         }
@@ -90,8 +93,8 @@ mod tests {
 
     fn said(artifacts: Vec<Artifact>, region: &str, arch: &str, repository: &str) -> Result<String, String> {
         let image = Image::new("web@1".parse().unwrap(), artifacts, Provenance::default());
-        let wants = Wants { region: region.parse().ok(), arch: arch.parse().ok(), repository: repository.parse().ok() };
-        value(&image, &wants)
+        let (region, arch, repository) = (region.parse().ok(), arch.parse().ok(), repository.parse().ok());
+        value(&image, &Wants { region, arch, repository, container: false })
     }
 
     #[test]
@@ -122,5 +125,12 @@ mod tests {
         let mixed = || vec![oci(repository), oci("registry.example.com/side"), ami(1, "eu-west-1", "x86_64")];
         assert_eq!(said(mixed(), "", "", repository), Ok(format!("{repository}@{digest}")));
         assert!(said(mixed(), "", "", "").is_err());
+        let both = Image::new(
+            "web@1".parse().unwrap(),
+            vec![oci(repository), ami(1, "eu-west-1", "x86_64")],
+            Provenance::default(),
+        );
+        let container = Wants { container: true, ..Wants::default() };
+        assert_eq!(value(&both, &container), Ok(format!("{repository}@{digest}")), "an AMI has no digest");
     }
 }

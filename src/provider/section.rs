@@ -276,6 +276,24 @@ impl<'a> Section<'a> {
         tables.collect()
     }
 
+    /// A table of texts whose keys the user chose, in the order of the file; it must be there and hold one. `wanted` says
+    /// what it is.
+    pub fn required_texts(&self, key: &'static str, wanted: &str) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
+        let Some(value) = self.value(key) else { return self.missing(key, wanted) };
+        let section = self.as_section(key, value.span(), value)?;
+        let text = |(key, value): (&Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+            let name: String = AsRef::<str>::as_ref(key.get_ref()).to_owned();
+            let text = section.as_text(&name, value, "a string")?;
+            Some((Spanned::new(key.span(), name), Spanned::new(text.span(), text.into_inner().to_owned())))
+        };
+        let mut texts: Vec<_> = section.table.iter().filter_map(text).collect();
+        if section.table.is_empty() {
+            self.wrong(key, value.span(), wanted);
+        }
+        texts.sort_by_key(|(key, _)| key.span().start);
+        Some(texts)
+    }
+
     /// Every key with the table under it, where the keys are names that the user chose; in the order of the file.
     pub fn named(&self) -> Vec<(Spanned<String>, Self)> {
         let entries = self.table.iter().filter_map(|(key, value)| {

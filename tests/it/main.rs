@@ -8,6 +8,7 @@ mod endings;
 mod fleets;
 mod flows;
 mod ledger;
+mod pointers;
 mod recovery;
 mod scenarios;
 mod sources;

@@ -56,6 +56,7 @@ scenarios! {
     every_command_explains_itself
     everything_in_the_way_is_said_at_once
     init_never_overwrites
+    kustomize_and_helm_follow_a_channel
     one_word_takes_everything_back
     scan_records_what_is_there_once
     scripts_get_one_document

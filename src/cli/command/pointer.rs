@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 /// Show, compare or write what infrastructure code reads to follow a channel
 ///
-/// A pointer is an SSM parameter, a Terraform variable in a *.tfvars.json, or a text in a JSON file. `promote` and
-/// `rollback` write them when the channel has moved; one that could not be written stays pending, and `resume` or
+/// A pointer is an SSM parameter, a Terraform variable in a *.tfvars.json, a text in a JSON file, an entry of Kustomize's
+/// `images:`, or values of a Helm chart. `promote` and `rollback` write them when the channel has moved; one that could not be written stays pending, and `resume` or
 /// `pointer sync` write it later.
 #[derive(Debug, Args)]
 pub struct PointerCommand {

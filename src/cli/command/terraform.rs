@@ -109,7 +109,7 @@ impl Query {
         let channel = said(&words, "channel")?.ok_or("the query names no channel")?;
         let (target, slot) = (said(&words, "target")?, said(&words, "slot")?);
         let (region, arch) = (said(&words, "region")?, said(&words, "architecture")?);
-        let wants = Wants { region, arch, repository: said(&words, "repository")? };
+        let wants = Wants { region, arch, repository: said(&words, "repository")?, container: false };
         if (target.is_some() || slot.is_some()) && wants != Wants::default() {
             return Err("target and slot say which image is meant; region, architecture and repository do, too".into());
         }

@@ -41,5 +41,6 @@ fn one(section: &Section<'_>, reader: Reader, directory: &Path, default: Option<
     let access = if settings.is_in_aws() { spec::read_access(section, "ssm") } else { Access::default() };
     let id = id.unwrap_or_else(|| settings.object());
     let settings = settings.relative_to(directory);
-    Some(PointerConfig { spec: PointerSpec { id, access, settings }, wants: Wants { region, arch, repository } })
+    let wants = Wants { region, arch, repository, container: settings.wants_container() };
+    Some(PointerConfig { spec: PointerSpec { id, access, settings }, wants })
 }

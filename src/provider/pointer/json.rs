@@ -3,12 +3,11 @@
 //! Terraform and OpenTofu read `*.auto.tfvars.json` by themselves
 //! (<https://developer.hashicorp.com/terraform/language/values/variables>): what stands there is a variable's value.
 
+use super::file;
 use super::{Pointer, PointerError};
 use crate::provider::section::Section;
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
-use std::fs;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// One text in one file. A file that is not there is made by the first write.
@@ -74,18 +73,6 @@ impl JsonFile {
         Self(settings)
     }
 
-    fn failed(&self, doing: &'static str) -> impl Fn(std::io::Error) -> PointerError + '_ {
-        move |error| PointerError::File { path: self.0.path.clone(), doing, why: error.to_string() }
-    }
-
-    /// The file's text; `None`: there is no file.
-    fn text(&self) -> Result<Option<String>, PointerError> {
-        match fs::read_to_string(&self.0.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            text => text.map(Some).map_err(self.failed("read")),
-        }
-    }
-
     fn parsed(&self, text: &str) -> Result<CstObject, PointerError> {
         let not_json = |why: String| PointerError::NotJson { path: self.0.path.clone(), why };
         // The editing parser takes comments for whitespace; Terraform does not.
@@ -143,23 +130,6 @@ impl JsonFile {
         }
         Ok(root.to_string())
     }
-
-    /// Whole or not at all, under the name that a link leads to, with the rights it had.
-    fn replace(&self, text: &str) -> Result<(), PointerError> {
-        let failed = self.failed("written");
-        let path = fs::canonicalize(&self.0.path).unwrap_or_else(|_| self.0.path.clone());
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".imgctl.").tempfile_in(directory).map_err(&failed)?;
-        file.write_all(text.as_bytes()).map_err(&failed)?;
-        let rights = match fs::metadata(&path) {
-            Ok(there) => there.permissions(),
-            Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
-        };
-        file.as_file().set_permissions(rights).map_err(&failed)?;
-        file.as_file().sync_all().map_err(&failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(&failed)
-    }
 }
 
 /// JSON as RFC 8259 has it: what Terraform would refuse is refused here.
@@ -185,23 +155,18 @@ impl Pointer for JsonFile {
     }
 
     async fn read(&self) -> Result<Option<String>, PointerError> {
-        self.text()?.map_or(Ok(None), |text| self.value(&text))
+        file::text(&self.0.path)?.map_or(Ok(None), |text| self.value(&text))
     }
 
     async fn write(&self, value: &str) -> Result<(), PointerError> {
-        let text = self.text()?;
+        let text = file::text(&self.0.path)?;
         if let Some(text) = &text
             && self.value(text)?.as_deref() == Some(value)
         {
             return Ok(());
         }
-        self.replace(&self.with(text.as_deref().unwrap_or("{\n}\n"), value)?)?;
-        let now = self.read().await?;
-        if now.as_deref() == Some(value) {
-            return Ok(());
-        }
-        let shows = now.unwrap_or_else(|| "nothing".to_owned());
-        Err(PointerError::NotTaken { place: self.place(), shows })
+        file::replace(&self.0.path, &self.with(text.as_deref().unwrap_or("{\n}\n"), value)?)?;
+        file::read_back(self, value).await
     }
 }
 
@@ -209,6 +174,7 @@ impl Pointer for JsonFile {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn file(path: &Path, at: &str) -> JsonFile {

@@ -1,9 +1,15 @@
 //! What infrastructure code reads to follow a channel: one text for each place, written and read back.
 
+mod file;
+mod helm;
 mod json;
+mod kustomize;
 mod ssm;
+mod yaml;
 
+pub use helm::HelmSettings;
 pub use json::JsonSettings;
+pub use kustomize::KustomizeSettings;
 pub use ssm::SsmSettings;
 
 use crate::model::Region;
@@ -18,11 +24,17 @@ pub trait Pointer: Send + Sync {
     /// As a person would name it: "SSM parameter /imgctl/web/prod in eu-west-1".
     fn place(&self) -> String;
 
+    /// What stands there when it points to this address (an AMI's id, or `HOST/REPOSITORY@sha256:…`): the address itself,
+    /// unless the place has a form of its own.
+    fn text(&self, address: &str) -> String {
+        address.to_owned()
+    }
+
     /// What stands there now; `None`: nothing does.
     async fn read(&self) -> Result<Option<String>, PointerError>;
 
-    /// Puts it there and returns when it reads back; what stands there already is left alone.
-    async fn write(&self, value: &str) -> Result<(), PointerError>;
+    /// Points it to this address and returns when it reads back; what stands there already is left alone.
+    async fn write(&self, address: &str) -> Result<(), PointerError>;
 }
 
 /// A pointer as the config names it, before anything is asked of anybody.
@@ -39,6 +51,8 @@ pub struct PointerSpec {
 pub enum PointerSettings {
     Ssm(SsmSettings),
     Json(JsonSettings),
+    Kustomize(KustomizeSettings),
+    Helm(HelmSettings),
 }
 
 impl PointerSettings {
@@ -47,6 +61,8 @@ impl PointerSettings {
         match self {
             Self::Ssm(ssm) => ssm.name.clone(),
             Self::Json(json) => json.object(),
+            Self::Kustomize(kustomize) => kustomize.object(),
+            Self::Helm(helm) => helm.object(),
         }
     }
 
@@ -55,11 +71,22 @@ impl PointerSettings {
         matches!(self, Self::Ssm(_))
     }
 
+    /// Whether only a container image has what is written.
+    pub fn wants_container(&self) -> bool {
+        match self {
+            Self::Ssm(_) | Self::Json(_) => false,
+            Self::Kustomize(_) => true,
+            Self::Helm(helm) => helm.wants_container(),
+        }
+    }
+
     /// The same, with files that are named relative to the config's own folder.
     pub fn relative_to(self, directory: &Path) -> Self {
         match self {
             Self::Ssm(settings) => Self::Ssm(settings),
             Self::Json(settings) => Self::Json(settings.relative_to(directory)),
+            Self::Kustomize(settings) => Self::Kustomize(settings.relative_to(directory)),
+            Self::Helm(settings) => Self::Helm(settings.relative_to(directory)),
         }
     }
 }
@@ -72,6 +99,8 @@ pub const KINDS: &[(&str, Reader)] = &[
     ("ssm", |section| ssm::read(section).map(PointerSettings::Ssm)),
     ("tfvars", |section| json::read_tfvars(section).map(PointerSettings::Json)),
     ("json", |section| json::read_json(section).map(PointerSettings::Json)),
+    ("kustomize", |section| kustomize::read(section).map(PointerSettings::Kustomize)),
+    ("helm", |section| helm::read(section).map(PointerSettings::Helm)),
 ];
 
 /// Why a pointer could not be read or written.
@@ -81,6 +110,11 @@ pub enum PointerError {
     NoRegion { id: String },
     #[error("{} could not be {doing}: {why}", path.display())]
     File { path: PathBuf, doing: &'static str, why: String },
+    #[error("{} is not there", path.display())]
+    NoFile { path: PathBuf },
+    /// `what` names the key, and what is wrong with it.
+    #[error("{}{}: {what}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Yaml { path: PathBuf, line: Option<usize>, what: String },
     #[error("{} is not JSON: {why}", path.display())]
     NotJson { path: PathBuf, why: String },
     /// `what` names the key, and what is wrong with it.
@@ -111,7 +145,8 @@ impl PointerError {
                 _ => Some(error.hint()),
             },
             Self::NotTaken { .. } => Some("see who else writes there, then: imgctl pointer sync".to_owned()),
-            Self::File { .. } | Self::NotJson { .. } | Self::Ambiguous { .. } => None,
+            Self::NoFile { .. } => Some("write the file, or correct its path in the config".to_owned()),
+            Self::File { .. } | Self::Yaml { .. } | Self::NotJson { .. } | Self::Ambiguous { .. } => None,
         }
     }
 }
@@ -123,6 +158,8 @@ impl PointerError {
 pub fn open(spec: &PointerSpec, region: Option<&Region>, aws: &Arc<Aws>) -> Result<Box<dyn Pointer>, PointerError> {
     match &spec.settings {
         PointerSettings::Json(settings) => Ok(Box::new(json::JsonFile::new(settings.clone()))),
+        PointerSettings::Kustomize(settings) => Ok(Box::new(kustomize::Kustomization::new(settings.clone()))),
+        PointerSettings::Helm(settings) => Ok(Box::new(helm::Values::new(settings.clone()))),
         PointerSettings::Ssm(settings) => {
             let aws = aws.under(&spec.access);
             let region = region.or(aws.region()).ok_or_else(|| PointerError::NoRegion { id: spec.id.clone() })?;
