@@ -123,6 +123,7 @@ pub enum Command {
     Pointer(command::pointer::PointerCommand),
     Terraform(command::terraform::TerraformCommand),
     Drift(command::drift::Drift),
+    Guard(command::guard::Guard),
     Audit(command::audit::Audit),
     Stats(command::stats::Stats),
     Ledger(command::ledger::Ledger),

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod drift;
 pub mod event;
+pub mod guard;
 pub mod image;
 pub mod plan;
 pub mod progress;

@@ -47,7 +47,7 @@ fn targets(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> Result<BTreeMap<TargetId,
 }
 
 /// The ledger's part; the ledger is let go before any cloud is asked.
-fn recorded(
+pub(super) fn recorded(
     ctx: &Ctx<'_>,
     channel: &Channel,
     spec: &ChannelSpec,

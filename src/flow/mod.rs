@@ -8,6 +8,7 @@ mod changes;
 mod drift;
 mod exact;
 mod follow;
+mod guard;
 mod known;
 mod load;
 pub mod observe;
@@ -25,13 +26,14 @@ pub use audit::{Looked, News, record_audit};
 pub use changes::{Changes, changes};
 pub use drift::{drift, read_code};
 pub use exact::recorded_revisions;
+pub use guard::{Guarded, guard, read_plans};
 pub use load::load;
 pub use pointers::{FollowEnd, Followed, Follower};
 pub use resume::resume;
 pub use run::{Ending, Intent, NOT_WAITED_FOR, Remains, StepEnd, StepReport, WAITS, plan, remains, run};
 pub use stats::tally;
 
-use crate::iac::IacError;
+use crate::iac::{IacError, PlanError};
 use crate::model::lookup::LookupError;
 use crate::model::{Actor, Channel, Deployment, Seq, Step, TargetId, ViewError};
 use crate::plan::{Plan, Rules};
@@ -138,6 +140,8 @@ pub enum FlowError {
     SeveralOpen(Vec<(Seq, Channel)>),
     #[error(transparent)]
     Code(#[from] IacError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]

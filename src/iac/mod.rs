@@ -1,15 +1,21 @@
 //! Readers of infrastructure code: bytes in, declared images out. Pure: nothing here opens a file.
 
+mod manifest;
+mod planned;
+mod planned_for;
 mod position;
 mod target_image;
 mod target_service;
 mod target_workload;
 mod terraform_containers;
+mod terraform_plan;
 mod terraform_resource;
 mod terraform_state;
 mod terraform_value;
 mod terraform_workload;
 
+pub use planned::{Deed, PlanError, Planned, read_planned};
+pub use planned_for::{After, Effect, Named, Object, planned_for};
 pub use position::Position;
 pub use target_image::{Claim, DeclaredFor, Group, address, declared_for, declared_for_template};
 pub use target_service::{Service, declared_for_service};
@@ -149,6 +155,18 @@ pub enum Subject {
     Service { cluster: String, name: String },
     /// A Kubernetes workload and one of its containers.
     Workload { kind: String, namespace: String, name: String, container: String },
+}
+
+impl Subject {
+    /// The slot of the resource that it is about, where a resource has several.
+    fn slot(&self) -> Option<&str> {
+        match self {
+            Self::AutoScalingGroup { slot, .. } => Some(slot.as_str()),
+            Self::TaskDefinition { container, .. } => container.as_deref(),
+            Self::Workload { container, .. } => Some(container),
+            Self::LaunchTemplate { .. } | Self::Instance { .. } | Self::Parameter { .. } | Self::Service { .. } => None,
+        }
+    }
 }
 
 /// What a resource says its image is.

@@ -6,7 +6,7 @@ use super::terraform_workload::{CronJob, DaemonSet, Deployment, StatefulSet};
 use super::{DeclaredImage, Place, Subject, TemplateRef};
 use crate::model::{AmiId, SlotName};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 
 /// One declaration that a resource makes.
 pub(super) struct Found {
@@ -40,6 +40,62 @@ pub(super) fn instances<'de, M: MapAccess<'de>>(kind: &str, map: &mut M) -> Resu
         "kubernetes_daemonset" | "kubernetes_daemon_set_v1" => read::<DaemonSet, M>(map),
         "kubernetes_cron_job" | "kubernetes_cron_job_v1" => read::<CronJob, M>(map),
         _ => map.next_value::<IgnoredAny>().map(|_| Vec::new()),
+    }
+}
+
+/// The attributes of one resource as its type wants them, `null` being none; other types' are skipped unread.
+pub(super) struct Values<'a> {
+    pub kind: &'a str,
+    pub sensitive: &'a Sensitive,
+}
+
+impl<'de> DeserializeSeed<'de> for Values<'_> {
+    type Value = Vec<Found>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Found>, D::Error> {
+        let marks = self.sensitive;
+        match self.kind {
+            "aws_launch_template" => values::<LaunchTemplate, D>(deserializer, marks),
+            "aws_autoscaling_group" => values::<AutoScalingGroup, D>(deserializer, marks),
+            "aws_instance" => values::<Ec2Instance, D>(deserializer, marks),
+            "aws_ssm_parameter" => values::<Parameter, D>(deserializer, marks),
+            "aws_ecs_service" => values::<EcsService, D>(deserializer, marks),
+            "aws_ecs_task_definition" => values::<TaskDefinition, D>(deserializer, marks),
+            "kubernetes_deployment" | "kubernetes_deployment_v1" => values::<Deployment, D>(deserializer, marks),
+            "kubernetes_stateful_set" | "kubernetes_stateful_set_v1" => values::<StatefulSet, D>(deserializer, marks),
+            "kubernetes_daemonset" | "kubernetes_daemon_set_v1" => values::<DaemonSet, D>(deserializer, marks),
+            "kubernetes_cron_job" | "kubernetes_cron_job_v1" => values::<CronJob, D>(deserializer, marks),
+            _ => IgnoredAny::deserialize(deserializer).map(|_| Vec::new()),
+        }
+    }
+}
+
+fn values<'de, A, D>(deserializer: D, sensitive: &Sensitive) -> Result<Vec<Found>, D::Error>
+where
+    A: Attributes + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let attributes = Option::<A>::deserialize(deserializer)?;
+    Ok(attributes.map(|attributes| attributes.declare(sensitive)).unwrap_or_default())
+}
+
+type Path = &'static [&'static str];
+const POD: &[Path] =
+    &[&["spec", "template", "spec", "container", "image"], &["spec", "template", "spec", "init_container", "image"]];
+const CRON_JOB: &[Path] = &[&["spec", "job_template", "spec", "template", "spec", "container", "image"]];
+
+/// The attributes of this type that tell the image, and the way to each.
+pub(super) fn image_path(kind: &str) -> &'static [Path] {
+    match kind {
+        "aws_launch_template" => &[&["image_id"]],
+        "aws_autoscaling_group" => &[&["launch_template"], &["mixed_instances_policy", "launch_template"]],
+        "aws_instance" => &[&["ami"]],
+        "aws_ssm_parameter" => &[&["value"], &["insecure_value"]],
+        "aws_ecs_service" => &[&["task_definition"]],
+        "aws_ecs_task_definition" => &[&["container_definitions"]],
+        "kubernetes_cron_job" | "kubernetes_cron_job_v1" => CRON_JOB,
+        kind if kind.starts_with("kubernetes_") => POD,
+        _ => &[],
     }
 }
 

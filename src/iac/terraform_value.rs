@@ -172,6 +172,54 @@ impl Sensitive {
     }
 }
 
+/// Attributes that a plan marks in a tree of the attributes' own shape: `{"image_id": true, "spec": [{"image": true}]}`.
+/// What is not marked is `false` or absent.
+#[derive(Default)]
+pub(super) struct Marks(pub(super) Sensitive);
+
+impl<'de> Deserialize<'de> for Marks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Branches::deserialize(deserializer).map(|branches| Self(Sensitive(branches.0)))
+    }
+}
+
+/// The paths to every `true` below one place, without the numbers of lists.
+struct Branches(Vec<Vec<String>>);
+
+impl<'de> Deserialize<'de> for Branches {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tree;
+        impl<'de> Visitor<'de> for Tree {
+            type Value = Branches;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("marks")
+            }
+            fn visit_bool<E>(self, marked: bool) -> Result<Branches, E> {
+                Ok(Branches(if marked { vec![Vec::new()] } else { Vec::new() }))
+            }
+            fn visit_unit<E>(self) -> Result<Branches, E> {
+                Ok(Branches(Vec::new()))
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Branches, S::Error> {
+                let mut paths = Vec::new();
+                while let Some(Branches(below)) = seq.next_element()? {
+                    paths.extend(below);
+                }
+                Ok(Branches(paths))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Branches, M::Error> {
+                let mut paths = Vec::new();
+                while let Some((name, Branches(below))) = map.next_entry::<String, Branches>()? {
+                    paths.extend(below.into_iter().map(|path| [name.clone()].into_iter().chain(path).collect()));
+                }
+                Ok(Branches(paths))
+            }
+        }
+        deserializer.deserialize_any(Tree)
+    }
+}
+
 impl<'de> Deserialize<'de> for Sensitive {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -227,6 +275,16 @@ mod tests {
         assert_eq!(parse::<IndexKey>("0").0, "[0]");
         assert_eq!(parse::<IndexKey>("null").0, "");
         assert_eq!(parse::<IndexKey>(r#""a \"b\" ${c} \\ \u0007""#).0, r#"["a \"b\" $${c} \\ \u0007"]"#);
+    }
+
+    #[test]
+    fn the_marks_of_a_plan_are_read_from_a_tree() {
+        let Marks(marks) = parse(r#"{"image_id": true, "name": false, "spec": [{}, {"image": true}], "tags": {}}"#);
+        assert!(marks.hides(&["image_id"]) && marks.hides(&["spec", "image"]) && marks.touches(&["spec"]));
+        assert!(!marks.touches(&["name"]) && !marks.touches(&["tags"]) && !marks.hides(&["spec"]));
+        assert!(parse::<Marks>("true").0.hides(&["anything"]));
+        assert!(!parse::<Marks>("false").0.touches(&["anything"]));
+        assert!(serde_json::from_str::<Marks>("\"x\"").is_err(), "marks that cannot be read are not no marks");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn promote(snapshot: &Snapshot, image: &ImageKey) -> Plan {
 }
 
 /// What the ledger says against it.
-fn forbidden(snapshot: &Snapshot, image: &ImageKey, current: bool) -> Vec<Blocker> {
+pub(super) fn forbidden(snapshot: &Snapshot, image: &ImageKey, current: bool) -> Vec<Blocker> {
     let channel = &snapshot.channel;
     let mut blockers = Vec::new();
     if let Some(rejection) = snapshot.rejections.get(image) {

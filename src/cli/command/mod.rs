@@ -5,6 +5,7 @@ pub mod approve;
 pub mod audit;
 pub mod drift;
 pub mod freeze;
+pub mod guard;
 pub mod hold;
 pub mod images;
 pub mod init;
@@ -67,6 +68,7 @@ fn with_config(command: Command, setup: &Setup) -> Result<Exit, Failure> {
         Command::Stats(args) => stats::run(&args, setup),
         Command::Audit(args) => audit::run(&args, setup),
         Command::Drift(args) => drift::run(&args, setup),
+        Command::Guard(args) => guard::run(&args, setup),
         Command::Ledger(args) => ledger::run(&args, setup),
         Command::Init(args) => init::run(&args, setup),
         Command::Completions(args) => manual::completions(&args, &setup.screen),

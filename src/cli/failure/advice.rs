@@ -132,6 +132,7 @@ fn flow(error: &FlowError) -> Vec<String> {
             open.iter().map(|(id, channel)| format!("imgctl resume {id} goes on with {channel}")).collect()
         }
         FlowError::Code(error) => vec![error.hint().to_owned()],
+        FlowError::Plan(error) => vec![error.hint().to_owned()],
         FlowError::Fetch(FetchError::Read { source, .. }) => file(source).into_iter().collect(),
         FlowError::Fetch(FetchError::TooLarge { .. }) => vec!["terraform state pull > pulled.tfstate".to_owned()],
         FlowError::Lookup(error) => lookup(error),
