@@ -12,3 +12,4 @@ pub mod style;
 pub mod table;
 pub mod time;
 pub mod witness;
+mod workflow;

@@ -48,7 +48,7 @@ pub fn guard(ctx: &Ctx<'_>, planned: &[Planned], strict: bool) -> Result<Guarded
             for Effect { claim, slot, after } in iac::planned_for(planned, &object(&handle)) {
                 proposals.push(Proposal {
                     channel: channel.clone(),
-                    target: target.clone(),
+                    target: target.to_string(),
                     slot,
                     source: claim.source,
                     address: claim.address,
@@ -56,6 +56,26 @@ pub fn guard(ctx: &Ctx<'_>, planned: &[Planned], strict: bool) -> Result<Guarded
                     recorded: recorded.clone(),
                 });
             }
+        }
+    }
+    for follower in ctx.pointers {
+        let Some((name, place)) =
+            follower.pointer.as_ref().ok().and_then(|each| Some((each.parameter()?, each.place())))
+        else {
+            continue;
+        };
+        let region = Place { account: None, region: follower.wants.region.clone() };
+        let parameter = Object { place: region, named: Named::Parameter { name } };
+        for Effect { claim, slot, after } in iac::planned_for(planned, &parameter) {
+            proposals.push(Proposal {
+                channel: follower.channel.clone(),
+                target: place.clone(),
+                slot,
+                source: claim.source,
+                address: claim.address,
+                after: proposed(ctx, &follower.channel, after)?,
+                recorded: None,
+            });
         }
     }
     Ok(Guarded { rulings: plan::guard(&proposals, strict), unguarded })

@@ -30,6 +30,10 @@ pub enum Named<'a> {
         id: &'a str,
         slot: &'a SlotName,
     },
+    /// An SSM parameter that follows a channel.
+    Parameter {
+        name: &'a str,
+    },
     /// An empty namespace may be any; no containers are all.
     Workload {
         kind: &'a str,
@@ -69,6 +73,7 @@ pub fn planned_for(planned: &[Planned], object: &Object) -> Vec<Effect> {
             let template = TemplateRef { id: Some((*id).to_owned()), name: None };
             of_templates(&here, &[((*slot).clone(), template)])
         }
+        Named::Parameter { name } => parameter(&here, name),
         Named::Workload { kind, namespace, name, containers } => {
             workload(&here, (*kind, *namespace, *name), containers)
         }
@@ -229,6 +234,18 @@ fn of_revision(here: &[&Planned], image: &DeclaredImage, wanted: &SlotName) -> A
         Some(DeclaredImage::Text(image)) => After::Image(image.clone()),
         _ => After::Unknown { why: format!("the plan does not tell the image of {template}:{version}") },
     }
+}
+
+/// A parameter that code manages, too: it may be given another value, or be deleted.
+fn parameter(here: &[&Planned], wanted: &str) -> Vec<Effect> {
+    let is_it = |each: &&&Planned| matches!(&each.declared.subject, Subject::Parameter { name } if name == wanted);
+    let effects = here.iter().filter(is_it).filter_map(|each| match each.deed {
+        Deed::Keep => None,
+        Deed::Delete => Some(effect(&each.declared, None, After::Deleted)),
+        _ if unchanged(each) => None,
+        _ => Some(effect(&each.declared, None, of_image(here, &each.declared.image))),
+    });
+    effects.collect()
 }
 
 fn workload(here: &[&Planned], wanted: (&str, &str, &str), containers: &BTreeSet<SlotName>) -> Vec<Effect> {

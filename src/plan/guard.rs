@@ -3,7 +3,7 @@
 use super::promote::forbidden;
 use super::rules;
 use super::{BlockerKind, Snapshot};
-use crate::model::{Channel, ImageKey, RecordedTarget, SlotName, TargetId};
+use crate::model::{Channel, ImageKey, ImageRef, RecordedTarget, SlotName};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct Proposal {
     pub channel: Channel,
-    pub target: TargetId,
+    /// A target's id, or a pointer's place.
+    pub target: String,
     /// `None`: it concerns the whole target.
     pub slot: Option<SlotName>,
     /// The plan's file, and the resource's address in it.
@@ -47,7 +48,8 @@ pub enum Proposed {
 pub struct Ruling {
     pub verdict: Verdict,
     pub channel: Channel,
-    pub target: TargetId,
+    /// A target's id, or a pointer's place.
+    pub target: String,
     pub slot: Option<SlotName>,
     pub kind: RulingKind,
     /// The resource, as Terraform or kubectl names it.
@@ -130,7 +132,7 @@ fn judge(proposal: &Proposal, strict: bool) -> Vec<Ruling> {
         Proposed::Deleted => {
             let detail = match &proposal.slot {
                 Some(slot) => format!("what {slot} of {target} launches from would be deleted"),
-                None => format!("{target} would be deleted, and {channel} follows it"),
+                None => format!("{target} would be deleted, and imgctl.toml has it for {channel}"),
             };
             let remedy = format!("if that is meant: take `{target}` out of imgctl.toml");
             vec![ruling(proposal, Verdict::Warning, RulingKind::Deleted, detail, Some(remedy))]
@@ -194,7 +196,12 @@ fn restate(proposal: &Proposal) -> Option<String> {
         None => None,
     };
     let image = image.or_else(|| recorded.slots.values().next())?;
-    Some(format!("let the code say what {} is: {image}", recorded.image))
+    // As code writes it: an AMI's id is enough where the region is known.
+    let said = match image {
+        ImageRef::Ami { id, .. } => id.to_string(),
+        ImageRef::Oci { .. } => image.to_string(),
+    };
+    Some(format!("let the code say what {} is: {said}", recorded.image))
 }
 
 fn ruling(proposal: &Proposal, verdict: Verdict, kind: RulingKind, detail: String, remedy: Option<String>) -> Ruling {

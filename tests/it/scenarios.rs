@@ -32,6 +32,7 @@ scenarios! {
     a_ledger_moves_by_export_and_import
     a_mixed_group_takes_the_image_of_each_architecture
     a_plan_changes_nothing
+    a_plan_that_would_undo_the_ledger_is_refused
     a_promotion_is_done_once
     a_registry_that_does_not_answer_is_not_believed
     a_rewritten_ledger_is_found_out

@@ -180,3 +180,27 @@ fn without_a_pointer_the_next_apply_puts_the_bad_image_back() {
     assert_eq!(plan.exit, 2, "the plan has something to do: {}{}", plan.out, plan.err);
     finds(&drift(&desk, &terraform), 2, "reverted");
 }
+
+/// The same group, planned by real Terraform: an image that the ledger keeps out is refused before the apply.
+#[test]
+fn the_guard_refuses_a_real_plan_that_would_bring_a_rejected_image_back() {
+    let test = "terraform::the_guard_refuses_a_real_plan_that_would_bring_a_rejected_image_back";
+    let Some((desk, terraform, amis)) = stage(test, "tf-guard", "") else { return };
+    desk.done(&["promote", "tf-guard@2", "prod", "--yes"]);
+    desk.done(&["rollback", "tf-guard/prod", "--reason", "worse", "--yes"]);
+    // What the ledger released and what Terraform reads must say the same, or the plan would change something.
+    let guard = |ami: &str| {
+        terraform.point_at(ami);
+        terraform.done(&["plan", "-input=false", "-no-color", "-out", "tfplan"]);
+        let shown = terraform.run(&["show", "-json", "tfplan"]);
+        assert_eq!(shown.exit, 0, "{}", shown.err);
+        fs::write(terraform.folder.join("tfplan.json"), shown.out).unwrap();
+        desk.run(&["guard", &terraform.folder.join("tfplan.json").display().to_string()])
+    };
+    let refused = guard(&amis[1]);
+    assert_eq!(refused.exit, 3, "{}{}", refused.out, refused.err);
+    assert!(refused.out.contains("refused: aws_launch_template."), "{}", refused.out);
+    assert!(refused.out.contains("rejected: it is tf-guard@2"), "{}", refused.out);
+    let passed = guard(&amis[0]);
+    assert_eq!(passed.exit, 0, "{}{}", passed.out, passed.err);
+}

@@ -1,6 +1,7 @@
 //! Rulings on a plan, for a person, a program and a pull request.
 
 use super::style::Palette;
+use super::workflow::{data, property};
 use crate::flow::Guarded;
 use crate::plan::guard::{Ruling, RulingKind, Verdict};
 use serde_json::{Value, json};
@@ -55,8 +56,7 @@ pub fn document(guarded: &Guarded) -> Value {
     json!({ "refused": refused, "rulings": guarded.rulings, "unguarded": guarded.unguarded })
 }
 
-/// GitHub's workflow commands, escaped as its own toolkit escapes them: a line break in a name must not begin another
-/// command (<https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts>).
+/// As workflow commands of GitHub Actions, and the sum.
 pub fn github(rulings: &[Ruling]) -> String {
     let mut text = String::new();
     for ruling in rulings {
@@ -75,17 +75,13 @@ pub fn github(rulings: &[Ruling]) -> String {
     text
 }
 
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iac::{After, Effect, Named, Object, Place, planned_for};
+    use crate::plan::guard::{Proposal, Proposed};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn a_name_cannot_end_a_workflow_command_or_begin_another() {
@@ -114,5 +110,78 @@ mod tests {
     fn a_plan_that_concerns_nobody_passes_in_one_line() {
         assert_eq!(text(&[], Palette::new(false)), "Passed: it changes no image of a target.\n");
         assert_eq!(github(&[]), "Passed: it changes no image of a target.\n");
+    }
+
+    /// What guarding a file would say, in every form: errors too.
+    fn said(file: &str, bytes: &[u8]) -> String {
+        let planned = match crate::iac::read_planned(file, bytes) {
+            Ok(planned) => planned,
+            Err(error) => return format!("{error}{}", error.hint()),
+        };
+        let region: crate::model::Region = "eu-west-1".parse().unwrap();
+        let place = || Place { account: None, region: Some(region.clone()) };
+        let (template, app) = ("template".parse().unwrap(), "app".parse().unwrap());
+        let templates = [("template".parse().unwrap(), "lt-0a".to_owned())].into();
+        let containers = BTreeSet::new();
+        let named = [
+            Named::Group { name: "web", templates: &templates },
+            Named::Service { cluster: "main", name: "api", container: &app, family: "api" },
+            Named::Template { id: "lt-0a", slot: &template },
+            Named::Parameter { name: "/imgctl/web/prod" },
+            Named::Workload { kind: "Deployment", namespace: "", name: "web", containers: &containers },
+        ];
+        let effects = named
+            .into_iter()
+            .flat_map(|named| planned_for(&planned, &Object { place: place(), named }))
+            .collect::<Vec<_>>();
+        let proposal = |Effect { claim, slot, after }: Effect| Proposal {
+            channel: "web/prod".parse().unwrap(),
+            target: "web-asg".to_owned(),
+            slot,
+            source: claim.source,
+            address: claim.address,
+            after: match after {
+                After::Image(text) => Proposed::Image { text, versions: BTreeMap::new() },
+                After::Unknown { why } => Proposed::Unknown { why },
+                After::Deleted => Proposed::Deleted,
+            },
+            recorded: None,
+        };
+        let proposals: Vec<Proposal> = effects.into_iter().map(proposal).collect();
+        let rulings = crate::plan::guard(&proposals, false);
+        let document = document(&Guarded { rulings: rulings.clone(), unguarded: Vec::new() });
+        format!("{}{}{document}", text(&rulings, Palette::new(true)), github(&rulings))
+    }
+
+    fn sample(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plans");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    #[test]
+    fn the_samples_concern_targets_so_that_damage_to_them_is_seen() {
+        for name in ["sorted-keys.json", "manifests.yaml"] {
+            let said = said(name, &sample(name));
+            assert!(said.contains("Refused") && !said.contains("CANARY"), "{name}: {said}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_damaged_plan_never_panics_and_no_form_shows_a_secret(
+            which in prop::sample::select(vec!["sorted-keys.json", "manifests.yaml"]),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(any::<u8>()), any::<bool>()), 1..6),
+            structure in prop::sample::select(br#"{}[]",:0n\ #-&*|"#.to_vec()),
+        ) {
+            let mut bytes = sample(which);
+            for (at, byte, insert) in damage {
+                let (at, byte) = (at.index(bytes.len()), byte.unwrap_or(structure));
+                if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
+            }
+            let said = said("damaged", &bytes);
+            prop_assert!(!said.contains("CANARY"), "{}", said);
+        }
     }
 }

@@ -30,6 +30,11 @@ pub trait Pointer: Send + Sync {
         address.to_owned()
     }
 
+    /// The SSM parameter that it is, where it is one: code may want to manage that as well.
+    fn parameter(&self) -> Option<&str> {
+        None
+    }
+
     /// What stands there now; `None`: nothing does.
     async fn read(&self) -> Result<Option<String>, PointerError>;
 

@@ -83,6 +83,10 @@ impl Pointer for Parameter {
         format!("SSM parameter {}", self.object())
     }
 
+    fn parameter(&self) -> Option<&str> {
+        Some(&self.settings.name)
+    }
+
     async fn read(&self) -> Result<Option<String>, PointerError> {
         Ok(self.newest().await?.map(|(value, _)| value))
     }

@@ -1,6 +1,7 @@
 //! Drift as workflow commands of GitHub Actions.
 
 use super::{Told, kind, name};
+use crate::cli::render::workflow::{data, property};
 use crate::plan::Severity;
 
 /// GitHub, "Workflow commands for GitHub Actions": `::error title=…::message`. What is in sync is not said.
@@ -24,14 +25,4 @@ pub fn github(told: &Told<'_>) -> String {
         text.push_str(&format!("::error title=partial::{}\n", data(&format!("{what}: not found out in time"))));
     }
     text
-}
-
-/// As @actions/core escapes a message.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// As @actions/core escapes a property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }

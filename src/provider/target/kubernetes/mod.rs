@@ -94,7 +94,8 @@ impl Observe for KubernetesTarget {
 
     fn handle(&self, observed: &Observed) -> Option<Handle> {
         let KubernetesSettings { workload, namespace, .. } = &self.spec.settings;
-        let namespace = namespace.clone().or_else(|| self.cluster.known_namespace())?;
+        // Before the cluster was asked, the context's own is not known: empty, it may be any.
+        let namespace = namespace.clone().or_else(|| self.cluster.known_namespace()).unwrap_or_default();
         let containers = observed.slots.keys().cloned().collect();
         Some(Handle::Workload { kind: workload.kind.api_word(), namespace, name: workload.name.clone(), containers })
     }
