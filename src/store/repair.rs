@@ -99,7 +99,7 @@ impl DiskStore {
 
     /// Seals that are missing, or do not tell what is in their segments.
     fn repair_seals(&self) -> Result<Vec<String>, StoreError> {
-        let mut did = Vec::new();
+        let mut did = self.put_away_wrong_end()?;
         let journal = self.journal()?;
         for pair in journal.parts().windows(2) {
             let [part, next] = pair else { continue };
@@ -117,6 +117,19 @@ impl DiskStore {
         }
         segments::write_missing_seals(&self.shared.dir)?;
         Ok(did)
+    }
+
+    /// The files are right by now. A last seal that tells another length would make the active part begin elsewhere.
+    fn put_away_wrong_end(&self) -> Result<Vec<String>, StoreError> {
+        let journal = self.journal()?;
+        let Some((_, sealed)) = journal.parts().split_last() else { return Ok(Vec::new()) };
+        let Some(part) = sealed.last() else { return Ok(Vec::new()) };
+        let length = part.file()?.metadata().map_err(io("read", &part.path))?.len();
+        if part.seal().is_none_or(|seal| seal.bytes == length) {
+            return Ok(Vec::new());
+        }
+        let kept = name(&set_aside(&part.seal_path())?);
+        Ok(vec![format!("the seal of {} was made again; the old one is kept as {kept}", name(&part.path))])
     }
 
     /// Compares the index with the records that follow from the journal, and builds it again if they differ.
@@ -249,7 +262,32 @@ impl Copies {
         let last = recent.range("e".to_owned().."f".to_owned()).next_back();
         let kept = last.and_then(|(key, _)| key.get(1..)?.parse().ok()).map(Seq);
         let top = [said, indexed, kept].into_iter().flatten().fold(highest, Seq::max);
-        Ok(Self { parts, begins, index, recent, top })
+        let mut copies = Self { parts, begins, index, recent, top };
+        copies.settle_active()?;
+        Ok(copies)
+    }
+
+    /// Where the active part begins is told by the last seal, which may be what is damaged: where the entry before the
+    /// active part's first ends tells it, too, and is proved by its hash.
+    fn settle_active(&mut self) -> Result<(), StoreError> {
+        let Some(number) = self.parts.len().checked_sub(1).filter(|number| *number > 0) else { return Ok(()) };
+        let first = self.begins.iter().find(|(_, place)| **place == (number, 0)).map(|(seq, _)| *seq);
+        let is_empty = match self.parts.get(number).and_then(|part| part.lines.as_ref()) {
+            Some(journal) => journal.len()? == 0,
+            None => true,
+        };
+        let before = match first {
+            Some(first) => Seq(first.saturating_sub(1)),
+            None if is_empty => self.top,
+            None => return Ok(()),
+        };
+        let Some((entry, Some((at, begin)))) = self.pick(before, &|_| true)? else { return Ok(()) };
+        let Some(segment) = self.parts.get(at).filter(|_| at + 1 == number) else { return Ok(()) };
+        let end = segment.begin + begin + u64::try_from(entry.line().len()).unwrap_or(u64::MAX) + 1;
+        if let Some(active) = self.parts.get_mut(number) {
+            active.begin = end;
+        }
+        Ok(())
     }
 
     /// One entry from the journal if it is there and follows, else from the index; and where the journal has it.

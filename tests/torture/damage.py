@@ -70,6 +70,13 @@ def lines(data: bytearray, dice: random.Random) -> str:
     return f"line {at + 1} {how} (with line {other + 1})"
 
 
+def digit(data: bytearray, dice: random.Random) -> str:
+    """A seal that reads as well as before, and tells another number."""
+    at = dice.choice([place for place, byte in enumerate(data) if chr(byte).isdigit()] or [0])
+    before, data[at] = data[at], ord(dice.choice("0123456789"))
+    return f"byte {at}: {chr(before)} became {chr(data[at])}"
+
+
 Damage = Callable[[bytearray, random.Random], str]
 DAMAGES: tuple[Damage, ...] = (flip, flip, truncate, zero, garbage, append)
 
@@ -85,6 +92,8 @@ def spoil(case: Case, ledger: Path, kind: str) -> bool:
         case.note(f"{path.relative_to(ledger)}: deleted")
         return True
     more: tuple[Damage, ...] = (lines, lines) if kind in ("journal", "segments") else ()
+    if path.suffix == ".seal":
+        more = (digit, digit, digit)
     how = dice.choice(DAMAGES + more)(data, dice)
     case.note(f"{path.relative_to(ledger)} ({len(before)} bytes): {how}")
     path.write_bytes(data)
