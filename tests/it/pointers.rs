@@ -1,10 +1,16 @@
-//! Pointers read by the programs they are for: what imgctl has written is what Kustomize puts into the workloads.
+//! Pointers over their real peers: what imgctl has written is what Kustomize puts into the workloads, and SSM keeps.
 
+use crate::support::aws;
 use crate::support::desk::{Desk, hermetic, ran};
+use crate::support::lab::lab;
 use crate::support::skipped::skipped;
+use imgctl::provider::aws::Access;
+use imgctl::provider::pointer::{self, Pointer, PointerSettings, PointerSpec, SsmSettings};
+use serde_json::json;
 use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -90,4 +96,69 @@ fn kustomize_builds_what_the_channel_is_at() {
     for line in kept {
         assert!(file.lines().any(|there| there == line), "{line} is gone: {file}");
     }
+}
+
+/// A parameter in the lab, as one of imgctl's pointers.
+async fn parameter(name: &str, label: Option<&str>) -> Box<dyn Pointer> {
+    let settings = SsmSettings { name: name.to_owned(), label: label.map(str::to_owned) };
+    let (id, settings) = (name.to_owned(), PointerSettings::Ssm(settings));
+    let spec = PointerSpec { id, access: Access::default(), settings };
+    pointer::open(&spec, None, &Arc::new(aws(lab()).await)).unwrap()
+}
+
+/// Its versions, from the oldest: the number, the value and the labels of each.
+async fn history(name: &str) -> Vec<(i64, String, Vec<String>)> {
+    let client = aws(lab()).await.ssm(&"eu-west-1".parse().unwrap());
+    let pages = client.get_parameter_history().name(name).into_paginator().send();
+    let pages = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
+    let versions = pages.into_iter().flat_map(|page| page.parameters.unwrap_or_default());
+    let one = |version: aws_sdk_ssm::types::ParameterHistory| {
+        (version.version, version.value.unwrap_or_default(), version.labels.unwrap_or_default())
+    };
+    versions.map(one).collect()
+}
+
+fn refuse(action: &str, about: &str) {
+    lab().post("fault", &json!({"kind": "denied", "service": "ssm", "action": action, "about": about}));
+}
+
+/// SSM keeps a hundred versions, and drops the oldest only while it has no label.
+#[tokio::test]
+async fn a_parameter_is_written_more_often_than_it_has_versions() {
+    let pointer = parameter("/pointers/often", Some("stable")).await;
+    for number in 1..=105 {
+        pointer.write(&format!("ami-{number:017x}")).await.unwrap();
+    }
+    let versions = history("/pointers/often").await;
+    let newest = format!("ami-{:017x}", 105);
+    assert_eq!((versions.len(), versions[0].0), (100, 6), "the oldest made room");
+    assert_eq!(versions[99], (105, newest.clone(), vec!["stable".to_owned()]));
+    assert!(versions[..99].iter().all(|(_, _, labels)| labels.is_empty()), "the label is on one version only");
+    pointer.write(&newest).await.unwrap();
+    assert_eq!(history("/pointers/often").await.len(), 100, "what is there is not written again");
+    let client = aws(lab()).await.ssm(&"eu-west-1".parse().unwrap());
+    let kept = client.label_parameter_version().name("/pointers/often").parameter_version(6).labels("audit");
+    kept.send().await.unwrap();
+    let error = pointer.write("ami-00000000000000abc").await.unwrap_err();
+    assert!(error.hint().unwrap().starts_with("its oldest version has a label"), "{error}: {:?}", error.hint());
+    assert_eq!(pointer.read().await.unwrap(), Some(newest), "and what was there stays");
+}
+
+#[tokio::test]
+async fn a_version_whose_label_stayed_behind_is_not_what_is_wanted_and_gets_it_later() {
+    let pointer = parameter("/pointers/behind", Some("stable")).await;
+    pointer.write("ami-00000001").await.unwrap();
+    refuse("LabelParameterVersion", "/pointers/behind");
+    let error = pointer.write("ami-00000002").await.unwrap_err().to_string();
+    assert!(error.starts_with("SSM LabelParameterVersion of /pointers/behind in eu-west-1 was denied: "), "{error}");
+    let shown = pointer.read().await.unwrap().unwrap();
+    assert_eq!(shown, "ami-00000002, and ami-00000001 under the label stable (version 1)");
+    pointer.write("ami-00000002").await.unwrap();
+    let versions = history("/pointers/behind").await;
+    let stable = vec!["stable".to_owned()];
+    assert_eq!(versions.last().unwrap(), &(2, "ami-00000002".to_owned(), stable), "no third version was needed");
+    assert_eq!(pointer.read().await.unwrap().as_deref(), Some("ami-00000002"));
+    let unlabelled = parameter("/pointers/behind", Some("blue")).await;
+    assert_eq!(unlabelled.read().await.unwrap().unwrap(), "ami-00000002, and nothing under the label blue");
+    assert_eq!(parameter("/pointers/nobody", Some("blue")).await.read().await.unwrap(), None);
 }

@@ -4,7 +4,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::plan::render;
 use crate::cli::screen::Screen;
 use crate::cli::setup::{Cloud, Setup};
-use crate::flow::{self, Ending, Followed, Intent, Remains, StepEnd};
+use crate::flow::{self, Ctx, Ending, Followed, Intent, Remains, StepEnd, pointers};
 use crate::model::{Cause, Channel, ImageKey, Outcome};
 use crate::plan::{Plan, Sight};
 use clap::Args;
@@ -44,23 +44,22 @@ pub async fn go(setup: &Setup, cloud: &Cloud, intent: &Intent, how: &How) -> Res
         screen.print(&render(&plan, screen.out))?;
     }
     if plan.is_noop() {
-        return told(
-            screen,
-            &Ending {
-                plan,
-                rollout: None,
-                outcome: None,
-                reports: Vec::new(),
-                returned: None,
-                runs: BTreeMap::new(),
-                pointers: Vec::new(),
-            },
-        );
+        let ending = nothing_moves(&ctx, plan).await?;
+        drop(progress);
+        return told(screen, &ending);
     }
     agree(screen, how.yes)?;
     let ending = flow::run(&ctx, intent, plan, how.reason.as_deref(), !how.no_wait).await?;
     drop(progress);
     told(screen, &ending)
+}
+
+/// The targets are there already; a pointer that was left pending is tried again, as a pipeline that runs again expects.
+async fn nothing_moves(ctx: &Ctx<'_>, plan: Plan) -> Result<Ending, Failure> {
+    let is_pending = pointers::pending(ctx)?.contains(&plan.channel);
+    let pointers = if is_pending { pointers::follow(ctx, &plan.channel).await? } else { Vec::new() };
+    let (reports, runs) = (Vec::new(), BTreeMap::new());
+    Ok(Ending { plan, rollout: None, outcome: None, reports, returned: None, runs, pointers })
 }
 
 /// The plan as the result itself.
@@ -147,7 +146,7 @@ fn text(ending: &Ending) -> String {
             StepEnd::Left { why } => lines.push_str(&format!("{} is unfinished: {why}\n", report.target)),
         }
     }
-    let Some(rollout) = ending.rollout else { return lines };
+    let Some(rollout) = ending.rollout else { return lines + &super::pointer::ends(&ending.pointers) };
     let last = match (&ending.outcome, &ending.returned) {
         (Some(Outcome::Succeeded), _) => format!("{channel} is at {image} (rollout {rollout})\n"),
         (_, Some(returned)) => format!("rollout {rollout} failed; {}", text(returned)),

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 
 /// What services say of a missing thing that keep to no common form.
-const MISSING: [&str; 3] = ["NoSuchBucket", "NoSuchKey", "ParameterNotFound"];
+const MISSING: [&str; 4] = ["NoSuchBucket", "NoSuchKey", "ParameterNotFound", "ParameterVersionNotFound"];
 
 /// How AWS says that it is asked too often.
 pub(super) const THROTTLED: [&str; 9] = [

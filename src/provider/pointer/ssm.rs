@@ -28,8 +28,20 @@ pub struct SsmSettings {
 
 pub(super) fn read(section: &Section<'_>) -> Option<SsmSettings> {
     let name = section.required_text("name", "the parameter's name, as in \"/imgctl/web/prod\"");
-    let label = section.text("label").map(Spanned::into_inner);
-    Some(SsmSettings { name: name?.into_inner(), label })
+    let label = section.text("label");
+    if let Some(label) = label.as_ref().filter(|label| !is_label(label.get_ref())) {
+        let wanted = "expected letters, digits, `.`, `_` and `-`; it begins with no digit, and not with aws or ssm";
+        section.fault(label.span(), "`label` is not valid", wanted);
+    }
+    Some(SsmSettings { name: name?.into_inner(), label: label.map(Spanned::into_inner) })
+}
+
+/// What LabelParameterVersion takes (its reference, "Labels"): others it leaves out, and says so in an answer without an
+/// error.
+fn is_label(text: &str) -> bool {
+    let reserved = ["aws", "ssm"].iter().any(|word| text.to_ascii_lowercase().starts_with(word));
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.len() <= 100 && text.chars().all(known) && !reserved && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// One parameter in one region.
@@ -49,15 +61,19 @@ impl Parameter {
         format!("{} in {}", self.settings.name, self.within)
     }
 
-    /// The newest version: its value and number.
-    async fn newest(&self) -> Result<Option<(String, i64)>, AwsError> {
-        match self.client.get_parameter().name(&self.settings.name).send().await {
+    /// A version: its value and number. `selector` is the name, or `NAME:LABEL`.
+    async fn version(&self, selector: &str) -> Result<Option<(String, i64)>, AwsError> {
+        match self.client.get_parameter().name(selector).send().await {
             Ok(answer) => Ok(answer.parameter.map(|found| (found.value.unwrap_or_default(), found.version))),
             Err(error) => match classify("ssm:GetParameter", &self.object(), error) {
                 AwsError::NotFound { .. } => Ok(None),
                 error => Err(error),
             },
         }
+    }
+
+    async fn newest(&self) -> Result<Option<(String, i64)>, AwsError> {
+        self.version(&self.settings.name).await
     }
 
     async fn put(&self, value: &str) -> Result<i64, AwsError> {
@@ -75,6 +91,24 @@ impl Parameter {
         let labelled = labelled.parameter_version(version).send().await;
         labelled.map(drop).map_err(|error| classify("ssm:LabelParameterVersion", &self.object(), error))
     }
+
+    /// Looks until this stands there, or not any more.
+    async fn look<F>(&self, seen: impl Fn() -> F, wanted: &str) -> Result<(), PointerError>
+    where
+        F: Future<Output = Result<Option<String>, PointerError>>,
+    {
+        let look = || async {
+            match seen().await? {
+                Some(now) if now == wanted => Ok(()),
+                now => {
+                    let shows = now.unwrap_or_else(|| "nothing".to_owned());
+                    Err(PointerError::NotTaken { place: self.place(), shows })
+                }
+            }
+        };
+        let looks = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(LOOKS);
+        look.retry(looks).when(|error| matches!(error, PointerError::NotTaken { .. })).await
+    }
 }
 
 #[async_trait::async_trait]
@@ -87,27 +121,29 @@ impl Pointer for Parameter {
         Some(&self.settings.name)
     }
 
+    /// Code reads the newest version or the one with the label: only where both hold the same, that is what stands there.
     async fn read(&self) -> Result<Option<String>, PointerError> {
-        Ok(self.newest().await?.map(|(value, _)| value))
+        let (Some((newest, _)), label) = (self.newest().await?, self.settings.label.as_ref()) else { return Ok(None) };
+        let Some(label) = label else { return Ok(Some(newest)) };
+        let labelled = self.version(&format!("{}:{label}", self.settings.name)).await?;
+        Ok(Some(match labelled {
+            Some((held, _)) if held == newest => newest,
+            Some((held, number)) => format!("{newest}, and {held} under the label {label} (version {number})"),
+            None => format!("{newest}, and nothing under the label {label}"),
+        }))
     }
 
-    async fn write(&self, value: &str) -> Result<(), PointerError> {
-        if self.newest().await?.is_some_and(|(now, _)| now == value) {
-            return Ok(());
-        }
-        let version = self.put(value).await?;
-        let look = || async {
-            match self.newest().await? {
-                Some((now, _)) if now == value => Ok(()),
-                now => {
-                    let shows =
-                        now.map_or_else(|| "nothing".to_owned(), |(now, number)| format!("{now} (version {number})"));
-                    Err(PointerError::NotTaken { place: self.place(), shows })
-                }
+    /// The label goes along last: until AWS has taken the version, code that reads it stays at what was there.
+    async fn write(&self, address: &str) -> Result<(), PointerError> {
+        let version = match self.newest().await? {
+            Some((now, version)) if now == address => version,
+            _ => {
+                let version = self.put(address).await?;
+                self.look(|| async { Ok(self.newest().await?.map(|(now, _)| now)) }, address).await?;
+                version
             }
         };
-        let looks = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(LOOKS);
-        look.retry(looks).when(|error| matches!(error, PointerError::NotTaken { .. })).await?;
-        Ok(self.label(version).await?)
+        self.label(version).await?;
+        self.look(|| self.read(), address).await
     }
 }
