@@ -16,6 +16,7 @@ mod disk;
 mod memory;
 mod threads;
 mod compare;
+mod copies;
 mod prove;
 mod verify;
 mod repair;
