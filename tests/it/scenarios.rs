@@ -47,6 +47,7 @@ scenarios! {
     an_anchor_sees_what_the_chain_cannot
     an_auditor_gets_every_change
     an_ecs_service_follows_a_channel
+    an_image_goes_on_when_it_has_soaked_and_two_have_agreed
     an_image_is_what_was_recorded_first
     an_interrupted_rollout_is_resumed
     an_object_that_argo_cd_manages_is_said_or_left_alone
@@ -55,6 +56,7 @@ scenarios! {
     drift_is_said_in_every_form
     drift_names_who_is_wrong
     ecs_gives_a_bad_image_up
+    every_bypass_is_an_entry
     every_command_explains_itself
     everything_in_the_way_is_said_at_once
     init_never_overwrites
