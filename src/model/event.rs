@@ -105,11 +105,14 @@ pub enum Event {
         channel: Option<Channel>,
         reason: Option<String>,
     },
-    /// Nothing is promoted there until then; rollbacks pass.
+    /// Nothing is promoted there until then; rollbacks pass, unless they are stopped as well.
     FreezeSet {
         scope: Scope,
         until: Timestamp,
         reason: String,
+        /// Rollbacks that a person asks for are stopped, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rollbacks: bool,
     },
     FreezeLifted {
         scope: Scope,

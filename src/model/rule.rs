@@ -50,6 +50,9 @@ pub struct Freeze {
     pub at: Timestamp,
     pub reason: String,
     pub seq: Seq,
+    /// Rollbacks that a person asks for are stopped, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollbacks: bool,
 }
 
 impl Freeze {

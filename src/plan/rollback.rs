@@ -1,6 +1,7 @@
 //! Rollback: which release is underneath, and is it fit to return to.
 
 use super::promote::add_steps;
+use super::rules;
 use super::slots::{Need, need};
 use super::{Blocker, BlockerKind, Fitness, Plan, Sight, Snapshot};
 use crate::model::{Cause, Image, ImageKey, Release, Revision, Seq, TargetId};
@@ -55,6 +56,9 @@ pub fn rollback(snapshot: &Snapshot, back: &Back) -> Plan {
             plan.image = Some(way.image);
             plan.cause =
                 Cause::Rollback { of: way.of, depth: way.depth, leaves: way.leaves, automatic: back.automatic };
+            if !back.automatic && !plan.done {
+                plan.blockers.extend(rules::against_rollback(snapshot));
+            }
             make_exact(&mut plan, back);
             warn_of_strangers(&mut plan, snapshot);
         }

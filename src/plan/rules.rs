@@ -1,6 +1,7 @@
 //! The rules of a channel: what a promotion must keep, what lifts each, and which of them were passed over on purpose.
 //!
-//! Rollbacks are not asked: going back must work in the middle of a freeze, at night, by one person. Nor is promoting what
+//! Rollbacks are not asked: going back must work in the middle of a freeze, at night, by one person, unless that very freeze
+//! was said to stop them. Nor is promoting what
 //! the channel is at already, which only brings strayed targets back.
 
 use super::{Blocker, BlockerKind, Snapshot};
@@ -148,9 +149,18 @@ fn or_override(fix: &str, rule: Rule) -> String {
     format!("{fix}, or pass over it on record: --override {rule} --reason \"…\"")
 }
 
+/// What stops a rollback that a person asks for: a freeze of which that was said. It is lifted, and not passed over.
+pub(super) fn against_rollback(snapshot: &Snapshot) -> Vec<Blocker> {
+    let stops = snapshot.grounds.freezes.iter().filter(|freeze| freeze.rollbacks);
+    let blocker =
+        |freeze: &Freeze| Blocker { fix: format!("imgctl unfreeze {}", freeze.scope), ..frozen(snapshot, freeze) };
+    stops.map(blocker).collect()
+}
+
 fn frozen(snapshot: &Snapshot, freeze: &Freeze) -> Blocker {
-    let Freeze { scope, until, by, reason, seq, .. } = freeze;
-    let what = format!("is frozen until {until} since entry {seq} ({by}): {reason}");
+    let Freeze { scope, until, by, reason, seq, rollbacks, .. } = freeze;
+    let also = if *rollbacks { ", rollbacks as well," } else { "" };
+    let what = format!("is frozen until {until}{also} since entry {seq} ({by}): {reason}");
     let fix = or_override(&format!("imgctl unfreeze {scope}"), Rule::Freeze);
     let subject = if scope.to_string() == snapshot.channel.to_string() {
         scope.to_string()
@@ -216,6 +226,7 @@ fn closed(snapshot: &Snapshot) -> Option<Blocker> {
 #[cfg(test)]
 mod tests {
     use super::super::promote;
+    use super::super::rollback::{Back, rollback};
     use super::super::world::{World, check};
     use super::*;
     use crate::model::Seq;
@@ -267,6 +278,7 @@ mod tests {
             at: until,
             reason: "Black Friday".into(),
             seq: Seq(7),
+            rollbacks: false,
         }
     }
 
@@ -284,6 +296,23 @@ mod tests {
         let plan = promote(&frozen, &key());
         assert!(plan.blockers.is_empty());
         assert_eq!(plan.overridden, [Overridden { rule: Rule::Freeze, what: said.into() }]);
+    }
+
+    #[test]
+    fn a_freeze_stops_rollbacks_only_where_that_was_said_and_never_what_imgctl_brings_back_itself() {
+        let mut snapshot =
+            World::parse("web@1 = ami-1; web@2 = ami-2; release web@1; release web@2; target a: ami-2").snapshot();
+        snapshot.grounds.freezes = vec![freeze("prod")];
+        assert!(rollback(&snapshot, &Back::default()).blockers.is_empty());
+        snapshot.grounds.freezes = vec![Freeze { rollbacks: true, ..freeze("prod") }];
+        let plan = rollback(&snapshot, &Back::default());
+        let [blocker] = plan.blockers.as_slice() else { panic!("{:?}", plan.blockers) };
+        assert_eq!(
+            blocker.what,
+            "is frozen until 2026-12-01T00:00:00Z, rollbacks as well, since entry 7 (bob): Black Friday"
+        );
+        assert_eq!(blocker.fix, "imgctl unfreeze prod");
+        assert!(rollback(&snapshot, &Back { automatic: true, ..Back::default() }).blockers.is_empty());
     }
 
     #[test]

@@ -13,12 +13,13 @@ use std::collections::BTreeSet;
 
 /// Let nothing be promoted until a moment; rollbacks pass
 ///
-/// It ends by itself. Frozen again, the new end and reason count.
+/// It ends by itself. Frozen again, the new end and reason count. What brings a failed rollout back is never stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   imgctl freeze prod --until 2026-12-01 --reason \"Black Friday\"
-  imgctl freeze web/prod --until 2h --reason \"load test\"")]
+  imgctl freeze web/prod --until 2h --reason \"load test\"
+  imgctl freeze prod --until 6h --rollbacks --reason \"the data centre moves\"")]
 pub struct Freeze {
     /// An environment (all its channels), or NAME/ENV
     #[arg(value_name = "ENV")]
@@ -29,6 +30,9 @@ pub struct Freeze {
     /// Why; everybody who is stopped by it reads this
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
+    /// Stop rollbacks as well: nothing moves before it ends
+    #[arg(long)]
+    rollbacks: bool,
 }
 
 /// End a freeze before its time
@@ -70,11 +74,13 @@ pub fn freeze(args: &Freeze, setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
     let until = args.until.after(setup.now())?;
     known(setup, &Lookup(&*store.view()?), &args.scope)?;
-    let event = Event::FreezeSet { scope: args.scope.clone(), until, reason: args.reason.clone() };
+    let (scope, reason, rollbacks) = (args.scope.clone(), args.reason.clone(), args.rollbacks);
+    let event = Event::FreezeSet { scope, until, reason, rollbacks };
     let entry = store.append(setup.now(), &setup.local_actor(), &event)?;
-    let document = json!({ "scope": args.scope, "frozen": true, "until": until, "changed": true, "entry": entry.seq });
+    let document = json!({ "scope": args.scope, "frozen": true, "until": until, "rollbacks": rollbacks, "changed": true, "entry": entry.seq });
     setup.screen.show("freeze/1", document, || {
-        format!("{} is frozen until {} (entry {})", args.scope, time::moment(until), entry.seq)
+        let also = if rollbacks { ", rollbacks as well" } else { "" };
+        format!("{} is frozen until {}{also} (entry {})", args.scope, time::moment(until), entry.seq)
     })?;
     setup.screen.hint(&format!("imgctl unfreeze {} ends it before", args.scope));
     setup.tell_notices(&store);

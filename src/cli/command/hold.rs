@@ -39,12 +39,17 @@ pub struct Release {
 pub fn hold(args: &Hold, setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
     let view = store.view()?;
-    setup.known_channel(&Lookup(&*view), &args.channel)?;
+    let look = Lookup(&*view);
+    setup.known_channel(&look, &args.channel)?;
+    let before = look.channel(&args.channel)?.hold;
     drop(view);
     let event = Event::HoldSet { channel: args.channel.clone(), reason: args.reason.clone() };
     let entry = store.append(setup.now(), &setup.local_actor(), &event)?;
     let document = json!({ "channel": args.channel, "held": true, "changed": true, "entry": entry.seq });
-    setup.screen.show("hold/1", document, || format!("{} is held (entry {})", args.channel, entry.seq))?;
+    setup.screen.show("hold/1", document, || {
+        let before = before.map(|hold| format!("; it was held by {}: {}", hold.by, hold.reason)).unwrap_or_default();
+        format!("{} is held (entry {}){before}", args.channel, entry.seq)
+    })?;
     setup.screen.hint(&format!("imgctl release {} lets it go", args.channel));
     setup.tell_notices(&store);
     Ok(Exit::Done)

@@ -4,7 +4,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::render::time;
 use crate::cli::setup::Setup;
 use crate::cli::span::Until;
-use crate::model::{Channel, Event, ImageKey, ImageSelector, Lookup};
+use crate::model::{Channel, Event, ImageKey, ImageSelector, Lookup, Rejection};
 use crate::store::{DiskStore, LedgerStore};
 use clap::Args;
 use serde_json::json;
@@ -58,21 +58,21 @@ fn place(channel: Option<&Channel>) -> String {
     channel.map_or_else(|| "everywhere".to_owned(), |channel| format!("in {channel}"))
 }
 
-/// The image, and whether it is rejected in just this scope.
+/// The image, and everywhere it is rejected.
 fn find(
     store: &DiskStore,
     setup: &Setup,
     image: &ImageSelector,
     channel: Option<&Channel>,
-) -> Result<(ImageKey, bool), Failure> {
+) -> Result<(ImageKey, Vec<Rejection>), Failure> {
     let view = store.view()?;
     let look = Lookup(&*view);
     if let Some(channel) = channel {
         setup.known_channel(&look, channel)?;
     }
     let key = look.resolve(image)?.image.key;
-    let rejected = look.rejections(&key)?.iter().any(|rejection| rejection.channel.as_ref() == channel);
-    Ok((key, rejected))
+    let rejections = look.rejections(&key)?;
+    Ok((key, rejections))
 }
 
 pub fn reject(args: &Reject, setup: &Setup) -> Result<Exit, Failure> {
@@ -96,8 +96,9 @@ pub fn reject(args: &Reject, setup: &Setup) -> Result<Exit, Failure> {
 
 pub fn restore(args: &Restore, setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
-    let (image, rejected) = find(&store, setup, &args.image, args.channel.as_ref())?;
+    let (image, rejections) = find(&store, setup, &args.image, args.channel.as_ref())?;
     let channel = args.channel.clone();
+    let rejected = rejections.iter().any(|rejection| rejection.channel == channel);
     let entry = if rejected {
         let event =
             Event::ImageRestored { image: image.clone(), channel: channel.clone(), reason: args.reason.clone() };
@@ -111,8 +112,10 @@ pub fn restore(args: &Restore, setup: &Setup) -> Result<Exit, Failure> {
         Some(seq) => format!("{image} is no longer rejected {} (entry {seq})", place(channel.as_ref())),
         None => format!("{image} is not rejected {}; nothing to do", place(channel.as_ref())),
     })?;
-    if entry.is_none() {
-        setup.screen.hint(&format!("imgctl show {image} lists where it is rejected"));
+    for elsewhere in rejections.iter().filter(|_| entry.is_none()) {
+        let channel = elsewhere.channel.as_ref();
+        let option = channel.map(|channel| format!(" --channel {channel}")).unwrap_or_default();
+        setup.screen.hint(&format!("it is rejected {}: imgctl restore {image}{option}", place(channel)));
     }
     setup.tell_notices(&store);
     Ok(Exit::Done)

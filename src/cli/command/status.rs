@@ -7,7 +7,7 @@ use crate::cli::render::table::Table;
 use crate::cli::render::time;
 use crate::cli::setup::Setup;
 use crate::flow::observe::{self, Standing};
-use crate::model::{Channel, Observed, RecordedTarget};
+use crate::model::{Channel, Observed, RecordedTarget, Scope};
 use crate::plan::Sight;
 use clap::Args;
 use serde_json::{Value, json};
@@ -76,7 +76,12 @@ fn channel(standing: &Standing, setup: &Setup) -> String {
     }
     for freeze in &standing.freezes {
         let (word, until) = (paint.warning("frozen"), time::moment(freeze.until));
-        text.push_str(&format!("{word} until {until} by {}: {}\n", freeze.by, freeze.reason));
+        let all = match &freeze.scope {
+            Scope::Env(env) => format!(" with all of {env}"),
+            Scope::Channel(_) => String::new(),
+        };
+        let also = if freeze.rollbacks { ", rollbacks as well," } else { "" };
+        text.push_str(&format!("{word}{all} until {until}{also} by {}: {}\n", freeze.by, freeze.reason));
     }
     for (pointer, why) in &standing.pending {
         let word = paint.warning("pending");

@@ -112,8 +112,9 @@ fn judged(event: &Event) -> Sentence {
         Event::ImageRestored { image, channel, reason } => {
             Sentence::new(format!("{image} no longer rejected {}", scope(channel.as_ref()))).because(reason.as_ref())
         }
-        Event::FreezeSet { scope, until, reason } => {
-            Sentence::new(format!("{scope} frozen until {}", time::moment(*until))).because(Some(reason))
+        Event::FreezeSet { scope, until, reason, rollbacks } => {
+            let also = if *rollbacks { ", rollbacks as well" } else { "" };
+            Sentence::new(format!("{scope} frozen until {}{also}", time::moment(*until))).because(Some(reason))
         }
         Event::FreezeLifted { scope, reason } => {
             Sentence::new(format!("{scope} no longer frozen")).because(reason.as_ref())

@@ -27,8 +27,8 @@ impl Fold<'_> {
                 self.remove(Table::Rejection, rejection_key(image, channel.as_ref()));
                 Ok(())
             }
-            Event::FreezeSet { scope, until, reason } => {
-                self.freeze(scope, *until, reason);
+            Event::FreezeSet { scope, until, reason, rollbacks } => {
+                self.freeze(scope, *until, reason, *rollbacks);
                 Ok(())
             }
             Event::FreezeLifted { scope, .. } => {
@@ -102,7 +102,7 @@ impl Fold<'_> {
         Ok(())
     }
 
-    fn freeze(&mut self, scope: &Scope, until: Timestamp, reason: &str) {
+    fn freeze(&mut self, scope: &Scope, until: Timestamp, reason: &str, rollbacks: bool) {
         let freeze = Freeze {
             scope: scope.clone(),
             until,
@@ -110,6 +110,7 @@ impl Fold<'_> {
             at: self.entry.at,
             reason: reason.to_owned(),
             seq: self.entry.seq,
+            rollbacks,
         };
         self.put(Table::Freeze, scope.to_string(), &freeze);
         self.log_scope(scope);

@@ -109,7 +109,10 @@ fn ruled(dice: &mut Dice, channel: Channel, image: ImageKey) -> Event {
     let scope = if dice.roll(2) == 0 { Scope::Env(channel.env.clone()) } else { Scope::Channel(channel.clone()) };
     let reason = (dice.roll(2) == 0).then(|| "why".to_owned());
     match dice.roll(10) {
-        0 => Event::FreezeSet { scope, until: super::at(dice.roll(99)), reason: "freeze".into() },
+        0 => {
+            let (until, rollbacks) = (super::at(dice.roll(99)), dice.roll(3) == 0);
+            Event::FreezeSet { scope, until, reason: "freeze".into(), rollbacks }
+        }
         1 => Event::FreezeLifted { scope, reason },
         2 => Event::ImageApproved { channel, image, reason },
         3 => Event::ApprovalWithdrawn { channel, image, reason },
