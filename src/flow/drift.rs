@@ -241,7 +241,7 @@ async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) 
 
 /// Where the code speaks of this target, by what the code calls it.
 fn found_in(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, DeclaredFor> {
-    match target.handle(observed) {
+    match target.handle(Some(observed)) {
         Some(Handle::AutoScalingGroup { name, region, templates }) => {
             let place = Place { account: None, region: Some(region) };
             let templates: BTreeMap<SlotName, TemplateRef> =

@@ -28,7 +28,7 @@ pub async fn read_plans(sources: &[Box<dyn StateSource>]) -> Result<Vec<Planned>
 #[derive(Debug, Clone, Default)]
 pub struct Guarded {
     pub rulings: Vec<Ruling>,
-    /// Targets that nobody can find in a plan: the ledger has never put an image there, so it does not know what they are.
+    /// Targets that cannot be found in a plan, because neither the config nor the ledger tells what code calls them.
     pub unguarded: Vec<TargetId>,
 }
 
@@ -39,9 +39,8 @@ pub fn guard(ctx: &Ctx<'_>, planned: &[Planned], strict: bool) -> Result<Guarded
     for (channel, spec) in ctx.channels {
         for target in &spec.targets {
             let recorded = Lookup(&*ctx.store.view()?).target(target)?;
-            let handle =
-                recorded.as_ref().and_then(|recorded| ctx.fleet.target(target)?.handle(&as_recorded(recorded)));
-            let Some(handle) = handle else {
+            let observed = recorded.as_ref().map(as_recorded);
+            let Some(handle) = ctx.fleet.target(target).and_then(|target| target.handle(observed.as_ref())) else {
                 unguarded.push(target.clone());
                 continue;
             };
@@ -54,6 +53,7 @@ pub fn guard(ctx: &Ctx<'_>, planned: &[Planned], strict: bool) -> Result<Guarded
                     address: claim.address,
                     after: proposed(ctx, channel, after)?,
                     recorded: recorded.clone(),
+                    is_first: is_first(ctx, channel)?,
                 });
             }
         }
@@ -75,6 +75,7 @@ pub fn guard(ctx: &Ctx<'_>, planned: &[Planned], strict: bool) -> Result<Guarded
                 address: claim.address,
                 after: proposed(ctx, &follower.channel, after)?,
                 recorded: None,
+                is_first: is_first(ctx, &follower.channel)?,
             });
         }
     }
@@ -137,6 +138,11 @@ fn proposed(ctx: &Ctx<'_>, channel: &Channel, after: After) -> Result<Proposed, 
         versions.insert(key, snapshot);
     }
     Ok(Proposed::Image { text, versions })
+}
+
+/// Whether nothing was ever released on the channel.
+fn is_first(ctx: &Ctx<'_>, channel: &Channel) -> Result<bool, FlowError> {
+    Ok(Lookup(&*ctx.store.view()?).channel(channel)?.current.is_none())
 }
 
 /// The images of the ledger that this text is an address of; `None`: it is a name that moves.

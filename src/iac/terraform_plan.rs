@@ -236,8 +236,12 @@ impl Head {
     /// The way to the image, where the plan does not know it yet.
     fn unknown_image(&self) -> Option<&'static str> {
         let unknown = &self.change.after_unknown.0;
-        let path = image_path(&self.kind).iter().find(|path| unknown.touches(path))?;
-        path.last().copied()
+        let paths = image_path(&self.kind);
+        // Of a parameter's two values the one that is not written is never known.
+        if self.kind == "aws_ssm_parameter" && !paths.iter().all(|path| unknown.touches(path)) {
+            return None;
+        }
+        paths.iter().find(|path| unknown.touches(path))?.last().copied()
     }
 }
 
@@ -248,13 +252,15 @@ impl Reading<'_> {
         let address: String = head.address.chars().filter(|c| !c.is_control()).collect();
         let was: Vec<(Subject, DeclaredImage)> =
             before.iter().map(|found| (found.subject.clone(), found.image.clone())).collect();
-        // A slot that is not known yet is not there afterwards, as far as the plan can tell: what it was is asked.
         let hidden = head.unknown_image();
-        let gone = deed == Deed::Delete || (hidden.is_some() && after.is_empty());
-        for Found { place, subject, image } in if gone { before } else { after } {
+        // What is not known yet, or no image any more, is not there afterwards as far as the plan can tell: what it was is
+        // asked.
+        let is_gone = after.is_empty();
+        for Found { place, subject, image } in if is_gone { before } else { after } {
             let before = was.iter().find(|(was, _)| was.slot() == subject.slot()).cloned();
             let image = match hidden {
                 Some(attribute) => unknown(format!("its `{attribute}` is known only after the apply")),
+                None if is_gone && deed != Deed::Delete => unknown("it names no image any more"),
                 None => image,
             };
             let declared = Declared { source: self.file.to_owned(), address: address.clone(), place, subject, image };

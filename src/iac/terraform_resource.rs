@@ -4,7 +4,7 @@ use super::terraform_containers::{EcsService, TaskDefinition};
 use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
 use super::terraform_workload::{CronJob, DaemonSet, Deployment, StatefulSet};
 use super::{DeclaredImage, Place, Subject, TemplateRef};
-use crate::model::{AmiId, SlotName};
+use crate::model::{AmiId, ImageRef, SlotName};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 
@@ -285,7 +285,7 @@ impl Attributes for Ec2Instance {
     }
 }
 
-/// `aws_ssm_parameter` of the data type `aws:ec2:image`; all others are somebody's secrets.
+/// `aws_ssm_parameter` that holds an image; all others are somebody's secrets.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Parameter {
@@ -293,28 +293,32 @@ struct Parameter {
     arn: Text,
     data_type: Text,
     value: ParameterValue,
+    insecure_value: ParameterValue,
 }
 
-/// A parameter's value, kept only if it is an AMI id.
+/// A parameter's value, kept only if it is an AMI id or a container image by digest.
 #[derive(Default)]
-struct ParameterValue(Option<AmiId>);
+struct ParameterValue(Option<String>);
 
 impl<'de> Deserialize<'de> for ParameterValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|text| Self(text.get().and_then(|text| text.parse().ok())))
+        let is_image = |text: &String| {
+            let is_oci = || matches!(text.parse(), Ok(ImageRef::Oci { .. }));
+            text.parse::<AmiId>().is_ok() || is_oci()
+        };
+        Text::deserialize(deserializer).map(|text| Self(text.get().filter(is_image)))
     }
 }
 
 impl Attributes for Parameter {
     fn declare(self, sensitive: &Sensitive) -> Vec<Found> {
         let Some(name) = sensitive.open("name", self.name) else { return Vec::new() };
-        if self.data_type.get().as_deref() != Some("aws:ec2:image") {
-            return Vec::new();
-        }
+        let is_ami = self.data_type.get().as_deref() == Some("aws:ec2:image");
         // The provider marks the value of every parameter, also where AWS itself has checked that it is an AMI id.
-        let image = match self.value.0 {
-            Some(id) => DeclaredImage::Text(id.to_string()),
-            None => unknown("its `value` is not an AMI id"),
+        let image = match self.value.0.or(self.insecure_value.0) {
+            Some(text) => DeclaredImage::Text(text),
+            None if is_ami => unknown("its `value` is not an AMI id"),
+            None => return Vec::new(),
         };
         vec![Found { place: place(self.arn), subject: Subject::Parameter { name }, image }]
     }

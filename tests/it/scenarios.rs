@@ -33,6 +33,7 @@ scenarios! {
     a_mixed_group_takes_the_image_of_each_architecture
     a_plan_changes_nothing
     a_plan_that_would_undo_the_ledger_is_refused
+    a_plan_that_writes_a_pointer_is_guarded_too
     a_pointer_that_fails_is_pending_until_it_is_written
     a_promotion_is_done_once
     a_registry_that_does_not_answer_is_not_believed

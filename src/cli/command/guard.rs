@@ -26,7 +26,7 @@ pub struct Guard {
     /// How it is said: github writes workflow commands, which a pull request shows beside its files
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// Refuse also what is known only after the apply
+    /// Refuse also what is known only after the apply, and what comes before a channel's first release
     #[arg(long)]
     strict: bool,
 }
@@ -61,7 +61,7 @@ pub fn run(args: &Guard, setup: &Setup) -> Result<Exit, Failure> {
             Format::Text | Format::Json => setup.screen.print(&guard::text(rulings, setup.screen.out))?,
         }
         for target in &guarded.unguarded {
-            setup.screen.warn(&format!("{target} is not guarded: the ledger has never put an image there"));
+            setup.screen.warn(&format!("{target} is not guarded: nothing tells what code calls it"));
         }
         setup.tell_notices(&cloud.store);
         Ok(if refused { Exit::Blocked } else { Exit::Done })

@@ -146,6 +146,7 @@ mod tests {
                 After::Deleted => Proposed::Deleted,
             },
             recorded: None,
+            is_first: false,
         };
         let proposals: Vec<Proposal> = effects.into_iter().map(proposal).collect();
         let rulings = crate::plan::guard(&proposals, false);

@@ -61,7 +61,7 @@ mod tests {
             Err(gone())
         }
 
-        fn handle(&self, _: &Observed) -> Option<Handle> {
+        fn handle(&self, _: Option<&Observed>) -> Option<Handle> {
             None
         }
 

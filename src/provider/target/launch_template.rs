@@ -102,8 +102,8 @@ impl Observe for LaunchTemplate {
         self.look(Depth::Deploying).await
     }
 
-    fn handle(&self, observed: &Observed) -> Option<Handle> {
-        let slot = observed.slots.keys().next()?.clone();
+    fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
+        let slot = observed.and_then(|seen| seen.slots.keys().next().cloned()).or_else(|| SLOT.parse().ok())?;
         Some(Handle::LaunchTemplate { id: self.spec.settings.id.clone(), region: self.spec.region.clone(), slot })
     }
 

@@ -89,8 +89,9 @@ pub trait Observe: Send + Sync {
     /// What the target is configured with, runs, and is in the middle of.
     async fn observe(&self) -> Result<Observed, TargetError>;
 
-    /// What infrastructure code calls this target, as it was observed.
-    fn handle(&self, observed: &Observed) -> Option<Handle>;
+    /// What infrastructure code calls this target, as far as the config and, where there is something, what was observed
+    /// tell.
+    fn handle(&self, observed: Option<&Observed>) -> Option<Handle>;
 
     /// The image that a version of a template holds, as it stands there; for code that names a version and no image.
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError>;
@@ -99,9 +100,10 @@ pub trait Observe: Send + Sync {
 /// What infrastructure code calls a target: enough to find its declaration there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handle {
-    /// The group's name, its region, and the launch-template id of each slot.
+    /// The group's name, its region, and the launch-template id of each slot, where they are known.
     AutoScalingGroup { name: String, region: Region, templates: BTreeMap<SlotName, String> },
-    /// The service's name, its cluster's name, its region, the container that is meant, and its task definition's family.
+    /// The service's name, its cluster's name, its region, the container that is meant, and its task definition's
+    /// family; empty where that is not known.
     EcsService { cluster: String, service: String, region: Region, container: SlotName, family: String },
     /// The template's id, its region, and the one slot that it has.
     LaunchTemplate { id: String, region: Region, slot: SlotName },

@@ -289,7 +289,7 @@ async fn requirements_name_no_type_and_the_image_tells_the_architecture() {
 #[tokio::test]
 async fn code_finds_every_template_of_the_group() {
     let stage = Stage::new("mixed-handle").await;
-    let handle = stage.target().handle(&stage.observe().await);
+    let handle = stage.target().handle(Some(&stage.observe().await));
     let Some(Handle::AutoScalingGroup { templates, .. }) = handle else { panic!("{handle:?}") };
     let slots: Vec<String> = templates.keys().map(ToString::to_string).collect();
     assert_eq!(slots, ["t4g.small", "template"], "an override with an image of its own has no template to look at");

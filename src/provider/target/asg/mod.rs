@@ -91,13 +91,14 @@ impl Observe for AsgTarget {
         read.into_values().next().unwrap_or_else(|| Err(self.gone()))
     }
 
-    fn handle(&self, observed: &Observed) -> Option<Handle> {
+    fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
         let of = |spot| match spot {
             Spot::Version { template, .. } => Some(template),
             Spot::Image(_) => None,
         };
-        let spots = Stand::parse(&observed.revision)?.spots.into_iter();
-        let templates = spots.filter_map(|(slot, spot)| Some((slot, of(spot)?))).collect();
+        let stand = observed.and_then(|observed| Stand::parse(&observed.revision));
+        let spots = stand.map(|stand| stand.spots).unwrap_or_default();
+        let templates = spots.into_iter().filter_map(|(slot, spot)| Some((slot, of(spot)?))).collect();
         let (name, region) = (self.spec.group.clone(), self.spec.region.clone());
         Some(Handle::AutoScalingGroup { name, region, templates })
     }

@@ -99,12 +99,13 @@ impl Observe for EcsTarget {
         read.into_values().next().unwrap_or_else(|| Err(self.spec.gone(&self.aws)))
     }
 
-    fn handle(&self, observed: &Observed) -> Option<Handle> {
+    fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
         let EcsSettings { cluster, service, container, .. } = &self.spec.settings;
         // An ARN's last word is the name.
         let cluster = cluster.rsplit('/').next().unwrap_or(cluster).to_owned();
         let (service, region, container) = (service.clone(), self.spec.region.clone(), container.clone());
-        let family = revisions::short(observed.revision.as_str()).rsplit_once(':')?.0.to_owned();
+        let revision = observed.and_then(|seen| revisions::short(seen.revision.as_str()).rsplit_once(':'));
+        let family = revision.map(|(family, _)| family.to_owned()).unwrap_or_default();
         Some(Handle::EcsService { cluster, service, region, container, family })
     }
 

@@ -92,11 +92,14 @@ impl Observe for KubernetesTarget {
         read.into_values().next().unwrap_or_else(|| Err(gone()))
     }
 
-    fn handle(&self, observed: &Observed) -> Option<Handle> {
-        let KubernetesSettings { workload, namespace, .. } = &self.spec.settings;
+    fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
+        let KubernetesSettings { workload, namespace, containers, .. } = &self.spec.settings;
         // Before the cluster was asked, the context's own is not known: empty, it may be any.
         let namespace = namespace.clone().or_else(|| self.cluster.known_namespace()).unwrap_or_default();
-        let containers = observed.slots.keys().cloned().collect();
+        let containers = match observed {
+            Some(seen) => seen.slots.keys().cloned().collect(),
+            None => containers.iter().cloned().collect(),
+        };
         Some(Handle::Workload { kind: workload.kind.api_word(), namespace, name: workload.name.clone(), containers })
     }
 
