@@ -12,6 +12,7 @@ use crate::plan::pointer::Wants;
 use crate::provider::anchor::AnchorSpec;
 use crate::provider::pointer::PointerSpec;
 use crate::provider::section::{Fault, Faults, Section};
+use crate::provider::state::StateSpec;
 use crate::provider::target::spec::TargetSpec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -102,12 +103,10 @@ pub enum OnFailure {
 /// What declares a channel's targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IacSource {
-    /// `terraform-state`.
+    /// `terraform-state`, `kubernetes-manifest`, …: what it is is seen from the bytes.
     pub kind: String,
-    /// As the user wrote it: how it is named in findings.
-    pub source: String,
     /// Where to read it.
-    pub path: PathBuf,
+    pub spec: StateSpec,
 }
 
 /// What the flags and the surroundings say, taken once at the start: tests bring their own.

@@ -4,7 +4,7 @@ use super::audit::Looked;
 use super::known::address_of;
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
-use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Pods, Service, TemplateRef};
+use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Passphrase, Place, Pods, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
 use crate::plan::{self, CodePlace, Sight};
@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 /// How many declarations are looked up at the same time.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Everything these states declare, in their order.
-pub async fn read_code(sources: &[Box<dyn StateSource>]) -> Result<Vec<Declared>, FlowError> {
+/// Everything these states declare, in their order. The passphrase opens those that are encrypted.
+pub async fn read_code(sources: &[Box<dyn StateSource>], passphrase: &Passphrase) -> Result<Vec<Declared>, FlowError> {
     let mut declared = Vec::new();
     for source in sources {
         let bytes = source.fetch().await?;
-        declared.extend(iac::read(source.name(), &bytes)?);
+        declared.extend(iac::read(source.name(), &bytes, passphrase)?);
     }
     Ok(declared)
 }

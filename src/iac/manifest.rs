@@ -4,8 +4,21 @@
 //! what the parser says of a document is replaced by where it says it.
 
 use super::planned::{Deed, PlanError, Planned};
-use super::{Declared, DeclaredImage, Place, Position, Subject};
+use super::{Declared, DeclaredImage, Format, Place, Position, Subject};
 use serde_json::Value;
+
+/// For what compares with code: what it declares.
+pub(super) const FORMAT: Format = Format {
+    name: "kubernetes-manifest",
+    detect,
+    parse: |file, bytes| Ok(parse(file, bytes)?.into_iter().map(|planned| planned.declared).collect()),
+};
+
+/// Generous, so that the parser can say what is wrong with it.
+fn detect(bytes: &[u8]) -> bool {
+    let contains = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    contains(b"apiVersion") && contains(b"kind")
+}
 
 /// Every container of every workload that the documents describe.
 pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Planned>, PlanError> {

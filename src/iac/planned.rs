@@ -1,6 +1,6 @@
 //! What applying code would do: a Terraform plan or Kubernetes manifests, as one list of images put somewhere.
 
-use super::{Declared, DeclaredImage, IacError, Position, Subject, manifest, readable, terraform_plan};
+use super::{Declared, DeclaredImage, IacError, Position, Subject, TemplateRef, manifest, readable, terraform_plan};
 
 /// One image that an apply would put somewhere, or a thing that it would take away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,13 @@ pub enum Deed {
     Delete,
 }
 
+impl Deed {
+    /// Whether there is another version of it afterwards.
+    fn makes_anew(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Replace)
+    }
+}
+
 /// Reads a plan printed by `terraform show -json` (or `tofu show -json`), or Kubernetes manifests.
 pub fn read_planned(file: &str, bytes: &[u8]) -> Result<Vec<Planned>, PlanError> {
     readable(file, bytes).map_err(|error| match error {
@@ -32,6 +39,40 @@ pub fn read_planned(file: &str, bytes: &[u8]) -> Result<Vec<Planned>, PlanError>
     })?;
     // A manifest may be JSON, too: `kubectl get -o json`.
     if terraform_plan::detect(bytes) { terraform_plan::parse(file, bytes) } else { manifest::parse(file, bytes) }
+}
+
+/// What code declares once all of this is applied.
+///
+/// Which version of a launch template a group will be at, and which revision of a task definition a service, is known only
+/// after the apply; where the same plan makes the new one, its image is known all the same.
+pub(super) fn declared(planned: Vec<Planned>) -> Vec<Declared> {
+    let renewed: Vec<Subject> =
+        planned.iter().filter(|each| each.deed.makes_anew()).map(|each| each.declared.subject.clone()).collect();
+    let follows = |each: &Planned, is_it: &dyn Fn(&Subject, &TemplateRef) -> bool| match &each.before {
+        Some((_, DeclaredImage::TemplateVersion { template, .. })) => {
+            renewed.iter().find(|subject| is_it(subject, template)).map(|_| template.clone())
+        }
+        _ => None,
+    };
+    let known = |each: Planned| -> Option<Declared> {
+        let is_open = matches!(each.declared.image, DeclaredImage::Unknown { .. });
+        match &each.declared.subject {
+            _ if each.deed == Deed::Delete => None,
+            Subject::AutoScalingGroup { .. } if is_open => {
+                let is_it = |subject: &Subject, wanted: &TemplateRef| matches!(subject, Subject::LaunchTemplate { template, .. } if template.is_same(wanted));
+                let newest = |template| DeclaredImage::TemplateVersion { template, version: "$Latest".to_owned() };
+                let image = follows(&each, &is_it).map_or(each.declared.image, newest);
+                Some(Declared { image, ..each.declared })
+            }
+            // The new revision has no number yet; the family leads to it.
+            Subject::Service { .. } if is_open => {
+                let is_it = |subject: &Subject, wanted: &TemplateRef| matches!(subject, Subject::TaskDefinition { family, .. } if wanted.id.as_ref() == Some(family));
+                follows(&each, &is_it).is_none().then_some(each.declared)
+            }
+            _ => Some(each.declared),
+        }
+    };
+    planned.into_iter().filter_map(known).collect()
 }
 
 /// Why a file does not tell what an apply would do.

@@ -17,8 +17,9 @@ pub struct Pods<'a> {
 pub fn declared_for_workload(declared: &[Declared], pods: &Pods, container: &str) -> DeclaredFor {
     let is_it = |subject: &Subject| match subject {
         Subject::Workload { kind, namespace, name, container: own } => {
-            (kind.as_str(), namespace.as_str(), name.as_str(), own.as_str())
-                == (pods.kind, pods.namespace, pods.name, container)
+            // A manifest without a namespace may be applied to any.
+            (namespace.is_empty() || namespace == pods.namespace)
+                && (kind.as_str(), name.as_str(), own.as_str()) == (pods.kind, pods.name, container)
         }
         _ => false,
     };

@@ -4,13 +4,21 @@
 //! values: only `resource_changes` is entered, and each resource is read as its own type. The format is described at
 //! <https://developer.hashicorp.com/terraform/internals/json-format>.
 
-use super::planned::{Deed, PlanError, Planned};
+use super::planned::{Deed, PlanError, Planned, declared};
 use super::terraform_resource::{Found, Values, image_path, unknown};
 use super::terraform_value::{Marks, Sensitive};
-use super::{Declared, DeclaredImage, IacError, Position, Subject, json_error};
+use super::{Declared, DeclaredImage, Format, IacError, Position, Subject, json_error};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+
+/// For what compares with code: what it declares once the plan is applied. `resource_drift` is not read: it is full of
+/// what the provider writes in another way, and the cloud is asked itself.
+pub(super) const FORMAT: Format = Format {
+    name: "terraform-plan",
+    detect: |bytes| serde_json::from_slice::<Envelope>(bytes).is_ok_and(|envelope| envelope.is_plan()),
+    parse: |file, bytes| Ok(declared(parse(file, bytes)?)),
+};
 
 /// Keys that stand in a printed plan, and in a printed state, which is mistaken for one.
 const KEYS: [&[u8]; 4] =
@@ -52,11 +60,15 @@ struct Envelope {
 }
 
 impl Envelope {
+    fn is_plan(&self) -> bool {
+        self.planned_values.is_some() || self.resource_changes.is_some()
+    }
+
     /// Format 1.x, and 0.x before it: minor versions only add. The plan of a failed run is printed, and cannot be applied.
     fn must_be_a_plan(self, file: &str, bytes: &[u8]) -> Result<(), PlanError> {
         let at = |key| Position::of_key(bytes, key);
         let file = file.to_owned();
-        if self.planned_values.is_none() && self.resource_changes.is_none() {
+        if !self.is_plan() {
             return Err(PlanError::State { file, at: at("format_version") });
         }
         let major = |version: &String| version.split('.').next().and_then(|digits| digits.parse::<u64>().ok());

@@ -4,6 +4,7 @@
 //! type, which takes the few attributes that tell an image and lets the parser skip the rest.
 
 use super::terraform_resource::{self, Found, Instance};
+use super::terraform_value::OrNull;
 use super::{Declared, Format, IacError, Position, json_error};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -40,10 +41,6 @@ struct Envelope {
     terraform_version: Option<String>,
     encryption_version: Option<IgnoredAny>,
     encrypted_data: Option<IgnoredAny>,
-    format_version: Option<IgnoredAny>,
-    planned_values: Option<IgnoredAny>,
-    resource_changes: Option<IgnoredAny>,
-    values: Option<IgnoredAny>,
 }
 
 impl Envelope {
@@ -53,13 +50,6 @@ impl Envelope {
         let file = file.to_owned();
         if self.encryption_version.is_some() || self.encrypted_data.is_some() {
             return Err(IacError::Encrypted { file, at: at("encrypted_data") });
-        }
-        if self.planned_values.is_some() || self.resource_changes.is_some() {
-            let key = if self.planned_values.is_some() { "planned_values" } else { "resource_changes" };
-            return Err(IacError::PlanJson { file, at: at(key) });
-        }
-        if self.format_version.is_some() || self.values.is_some() {
-            return Err(IacError::ShownState { file, at: at("format_version") });
         }
         match self.version {
             Some(4) => Ok(()),
@@ -75,16 +65,6 @@ impl Envelope {
 struct Headers {
     #[serde(default)]
     resources: OrNull<Vec<Header>>,
-}
-
-/// Go writes an empty list as `null`.
-#[derive(Default)]
-struct OrNull<T>(T);
-
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for OrNull<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Option::deserialize(deserializer)?.unwrap_or_default()))
-    }
 }
 
 /// One resource, without its instances.

@@ -60,6 +60,16 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// Go writes an empty list as `null`.
+#[derive(Default)]
+pub(super) struct OrNull<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for OrNull<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(deserializer)?.unwrap_or_default()))
+    }
+}
+
 /// Nested blocks. Terraform's older plugin protocol writes a list, the newer one a single object, both may be null.
 pub(super) struct Blocks<T>(Vec<T>);
 

@@ -12,6 +12,7 @@ mod pointers;
 mod recovery;
 mod scenarios;
 mod sources;
+mod states;
 mod support;
 mod terraform;
 mod waves;

@@ -72,7 +72,8 @@ struct Look {
 
 impl Look {
     async fn run(&self, setup: &Setup, cloud: &Cloud) -> Result<Looked, Failure> {
-        let code = flow::read_code(&self.sources.all(&self.channels, setup)?).await?;
+        let code =
+            flow::read_code(&self.sources.all(&self.channels, setup).await?, &sources::passphrase(setup)).await?;
         let progress = setup.progress();
         Ok(flow::drift(&cloud.ctx(&progress), &self.channels, &code, self.time_limit).await?)
     }

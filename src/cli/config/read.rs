@@ -7,7 +7,9 @@ use crate::model::selector::is_tag;
 use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
 use crate::plan::naming::{Naming, Pattern};
 use crate::provider::anchor::{self, AnchorSpec};
+use crate::provider::aws::Access;
 use crate::provider::section::Section;
+use crate::provider::state::{StateAddress, StateSpec};
 use crate::provider::target::spec::{self, KINDS, TargetSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -257,8 +259,19 @@ fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {
     let words: Vec<String> = kinds.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
     let kind = section.choice("kind", &kinds);
-    let source = section.required_text("source", "the file's path");
+    let source = section.required_text("source", "the file's path, s3://BUCKET/KEY or a URL");
+    let address = source.and_then(|source| match StateAddress::parse(source.get_ref(), place.directory) {
+        Ok(address) => Some((address.name(source.get_ref()), address)),
+        Err(wanted) => {
+            section.fault(source.span(), "this is no address of a state", wanted);
+            None
+        }
+    });
+    // Where the bucket is, and who may read it, is nobody else's business.
+    let is_in_s3 = address.as_ref().is_some_and(|(_, address)| matches!(address, StateAddress::S3 { .. }));
+    let region = if is_in_s3 { section.parsed("region").map(Spanned::into_inner) } else { None };
+    let access = if is_in_s3 { spec::read_access(&section, "s3") } else { Access::default() };
     section.finish();
-    let (kind, source) = (kind?.into_inner(), source?.into_inner());
-    Some(IacSource { kind: kind.to_owned(), path: place.path(&source), source })
+    let (kind, (name, address)) = (kind?.into_inner(), address?);
+    Some(IacSource { kind: kind.to_owned(), spec: StateSpec { address, name, region, access } })
 }

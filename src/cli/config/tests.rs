@@ -1,6 +1,7 @@
 //! The rules of the config, and every malformed sample with the words it earns.
 
 use super::*;
+use crate::provider::state::StateAddress;
 use std::time::Duration;
 
 fn around(directory: &str) -> Surroundings {
@@ -89,7 +90,35 @@ fn the_settings_of_a_group_are_read_as_aws_names_them() {
     assert_eq!(group.checkpoints, [20, 50, 100]);
     assert_eq!(group.checkpoint_delay, Some(Duration::from_secs(600)));
     assert_eq!(group.time_limit, Duration::from_secs(5400));
-    assert_eq!(channel.iac[0].path, Path::new("/infra/state/terraform.tfstate"), "relative to the config file");
+    let address = StateAddress::File("/infra/state/terraform.tfstate".into());
+    assert_eq!(channel.iac[0].spec.address, address, "relative to the config file");
+}
+
+#[test]
+fn code_may_be_in_s3_or_behind_a_url() {
+    let text = r#"
+        [[channels.web.prod.targets]]
+        id = "web-asg"
+        kind = "asg"
+        name = "web-prod"
+        region = "us-east-1"
+        [[channels.web.prod.iac]]
+        kind = "terraform-state"
+        source = "s3://states/web/prod.tfstate"
+        region = "us-east-1"
+        assume_role = "arn:aws:iam::123456789012:role/states"
+        [[channels.web.prod.iac]]
+        kind = "terraform-state"
+        source = "https://ci:CANARY@git.example.com/state/web"
+    "#;
+    let config = read(text);
+    let [object, url] = &config.channels[&"web/prod".parse().unwrap()].iac[..] else { panic!("not two") };
+    let (bucket, key) = ("states".to_owned(), "web/prod.tfstate".to_owned());
+    assert_eq!(object.spec.address, StateAddress::S3 { bucket, key });
+    assert_eq!(object.spec.region.as_ref().map(|region| region.as_str()), Some("us-east-1"));
+    assert!(object.spec.access.role.is_some());
+    assert_eq!(url.spec.name, "https://git.example.com/state/web");
+    assert!(!format!("{url:?}").contains("CANARY"));
 }
 
 #[test]

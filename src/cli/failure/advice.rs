@@ -134,7 +134,7 @@ fn flow(error: &FlowError) -> Vec<String> {
         FlowError::Code(error) => vec![error.hint().to_owned()],
         FlowError::Plan(error) => vec![error.hint().to_owned()],
         FlowError::Fetch(FetchError::Read { source, .. }) => file(source).into_iter().collect(),
-        FlowError::Fetch(FetchError::TooLarge { .. }) => vec!["terraform state pull > pulled.tfstate".to_owned()],
+        FlowError::Fetch(error) => error.hint().into_iter().collect(),
         FlowError::Lookup(error) => lookup(error),
         FlowError::Target { source, .. } => source.hint().into_iter().collect(),
         FlowError::Store(error) => store(error),

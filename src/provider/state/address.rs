@@ -1,0 +1,107 @@
+//! The address of a state: a file, an object of S3, or a URL.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where the bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StateAddress {
+    File(PathBuf),
+    /// `s3://BUCKET/KEY`, as Terraform's s3 backend writes it. Locks (`KEY.tflock`) are neither taken nor looked at.
+    S3 {
+        bucket: String,
+        key: String,
+    },
+    Http(HttpAddress),
+}
+
+/// An `http:` or `https:` URL. What may be a secret in it is never shown: user, password and query.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpAddress(pub(super) String);
+
+impl fmt::Debug for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
+        let (path, query) = rest.split_once('?').map_or((rest, ""), |(path, _)| (path, "?…"));
+        let (host, path) = path.split_once('/').map_or((path, None), |(host, path)| (host, Some(path)));
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let path = path.map(|path| format!("/{path}")).unwrap_or_default();
+        write!(f, "{scheme}://{host}{path}{query}")
+    }
+}
+
+impl StateAddress {
+    /// Reads what a person wrote; relative paths start in `directory`. The error says what is expected.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, String> {
+        let scheme = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+        match scheme {
+            Some((scheme, rest)) if scheme == "s3" => match rest.split_once('/') {
+                Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+                    Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() })
+                }
+                _ => Err("expected s3://BUCKET/KEY".to_owned()),
+            },
+            Some((scheme, rest)) if scheme == "http" || scheme == "https" => {
+                let is_bare = rest.is_empty() || rest.starts_with('/');
+                if is_bare {
+                    Err(format!("expected {scheme}://HOST/PATH"))
+                } else {
+                    Ok(Self::Http(HttpAddress(text.to_owned())))
+                }
+            }
+            _ => Ok(Self::File(directory.join(text))),
+        }
+    }
+
+    /// How it is named to a person: `text` is what that person wrote, and has no secret in it but a URL's.
+    pub fn name(&self, text: &str) -> String {
+        match self {
+            Self::Http(url) => url.to_string(),
+            Self::File(_) | Self::S3 { .. } => text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<StateAddress, String> {
+        StateAddress::parse(text, Path::new("/infra"))
+    }
+
+    #[test]
+    fn an_address_is_a_file_unless_it_says_otherwise() {
+        assert_eq!(parse("a/b.tfstate"), Ok(StateAddress::File("/infra/a/b.tfstate".into())));
+        assert_eq!(parse("/b.tfstate"), Ok(StateAddress::File("/b.tfstate".into())));
+        let (bucket, key) = ("states".to_owned(), "env:/prod/web.tfstate".to_owned());
+        assert_eq!(parse("s3://states/env:/prod/web.tfstate"), Ok(StateAddress::S3 { bucket, key }));
+        for bad in ["s3://", "s3://states", "s3://states/", "s3:///key", "https://", "http:///x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret_in_it() {
+        for (url, shown) in [
+            (
+                "https://git.example.com/api/v4/projects/1/terraform/state/web",
+                "https://git.example.com/api/v4/projects/1/terraform/state/web",
+            ),
+            ("https://ci:CANARY@git.example.com:8443/state", "https://git.example.com:8443/state"),
+            ("https://ci:CANARY@CANARY@git.example.com", "https://git.example.com"),
+            ("http://h/s?token=CANARY#CANARY", "http://h/s?…"),
+        ] {
+            let address = parse(url).unwrap();
+            assert_eq!(address.name(url), shown);
+            assert!(!format!("{address:?}").contains("CANARY"));
+        }
+    }
+}
