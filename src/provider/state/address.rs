@@ -19,6 +19,14 @@ pub enum StateAddress {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpAddress(pub(super) String);
 
+impl HttpAddress {
+    /// Whether there is a user in it, and perhaps a password.
+    pub(super) fn names_a_user(&self) -> bool {
+        let after_scheme = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        after_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+    }
+}
+
 impl fmt::Debug for HttpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -102,6 +110,18 @@ mod tests {
             let address = parse(url).unwrap();
             assert_eq!(address.name(url), shown);
             assert!(!format!("{address:?}").contains("CANARY"));
+        }
+    }
+
+    #[test]
+    fn only_before_the_host_is_a_user() {
+        for (url, named) in [
+            ("https://u:p@h/s", true),
+            ("https://u@h", true),
+            ("https://h/web@prod", false),
+            ("https://h?a=b@c", false),
+        ] {
+            assert_eq!(HttpAddress(url.to_owned()).names_a_user(), named, "{url}");
         }
     }
 }

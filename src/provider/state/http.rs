@@ -45,7 +45,7 @@ impl StateUrl {
     async fn ask(&self, client: &reqwest::Client) -> Result<Vec<u8>, FetchError> {
         let mut call = client.get(&self.address.0);
         // Those in the URL itself are sent by the client, and count first.
-        if let (Some(user), false) = (&self.credentials.user, self.address.0.contains('@')) {
+        if let (Some(user), false) = (&self.credentials.user, self.address.names_a_user()) {
             call = call.basic_auth(user, self.credentials.password.as_ref());
         }
         let answer = call.send().await.map_err(|error| self.unreachable(error))?;
