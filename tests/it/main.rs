@@ -11,6 +11,7 @@ mod ledger;
 mod pointers;
 mod recovery;
 mod scenarios;
+mod schedules;
 mod sources;
 mod states;
 mod support;

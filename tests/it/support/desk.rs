@@ -23,7 +23,12 @@ pub struct Ran {
 impl Desk {
     /// A config with one channel that these groups follow, and an empty ledger.
     pub fn new(channel: &str, groups: &[&str], more: &str) -> Self {
-        let desk = Self { lab: lab(), folder: scratch() };
+        Self::in_lab(lab(), channel, groups, more)
+    }
+
+    /// The same over another lab.
+    pub fn in_lab(lab: &'static Lab, channel: &str, groups: &[&str], more: &str) -> Self {
+        let desk = Self { lab, folder: scratch() };
         desk.done(&["init"]);
         let (name, environment) = channel.split_once('/').unwrap();
         let mut config = fs::read_to_string(desk.path("imgctl.toml")).unwrap();

@@ -1,0 +1,4 @@
+output "command" {
+  description = "What the task runs."
+  value       = module.audit.command
+}

@@ -1,0 +1,5 @@
+variable "name" {
+  description = "The group's name."
+  type        = string
+  default     = "web"
+}

@@ -1,0 +1,11 @@
+variable "name" {
+  description = "The name of the group and of its launch template."
+  type        = string
+  default     = "web"
+}
+
+variable "initial" {
+  description = "The AMI to begin with, where imgctl has not written the parameter yet."
+  type        = string
+  default     = null
+}
