@@ -26,7 +26,7 @@ def _new_version(group: Any, body: Body) -> Any:
         data["InstanceType"] = body["instance_type"]
     if body.get("user_data"):
         data["UserData"] = template_data(group.ec2_backend, "", body)["UserData"]
-    return template.create_version(data, str(body.get("description") or "out of band"))
+    return template.create_version(data, str(body.get("description") or ""))
 
 
 def _point(group: Any, version: str) -> None:
