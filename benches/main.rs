@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, clippy::panic)]
 
 mod calls;
+mod drift;
 mod figures;
 mod fleet;
 mod history;
 mod lab;
 mod ledger;
 mod process;
+mod replay;
 
 use figures::Figures;
 use std::path::Path;
@@ -31,6 +33,12 @@ fn main() {
         for groups in [1, 100, 500] {
             calls::calls(&mut figures, groups);
         }
+    }
+    if is_wanted("drift") {
+        drift::drift(&mut figures);
+    }
+    if is_wanted("replay") {
+        replay::replay(&mut figures);
     }
     if is_wanted("fleet") {
         fleet::fleet(&mut figures);

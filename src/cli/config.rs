@@ -10,6 +10,7 @@ use crate::plan::Rules;
 use crate::plan::naming::Naming;
 use crate::plan::pointer::Wants;
 use crate::provider::anchor::AnchorSpec;
+use crate::provider::notice::NoticeSpec;
 use crate::provider::pointer::PointerSpec;
 use crate::provider::section::{Fault, Faults, Section};
 use crate::provider::state::StateSpec;
@@ -32,6 +33,8 @@ pub struct Config {
     pub ledger: PathBuf,
     /// Where the ledger's head is noted down, in the order of the config.
     pub anchors: Vec<AnchorSpec>,
+    /// Who is told, in the order of the config.
+    pub notices: Vec<NoticeSpec>,
     pub aws: AwsConfig,
     /// Host (and port) → how to speak to that registry.
     pub registries: BTreeMap<String, RegistryConfig>,

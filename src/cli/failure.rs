@@ -10,6 +10,7 @@ use crate::model::ViewError;
 use crate::model::lookup::LookupError;
 use crate::plan::Blocker;
 use crate::provider::aws::AwsError;
+use crate::provider::notice::NoticeError;
 use crate::store::StoreError;
 use serde::Serialize;
 use std::error::Error;
@@ -53,6 +54,8 @@ pub enum Failure {
     Flow(#[from] FlowError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
     #[error(transparent)]
     Aws(#[from] AwsError),
     #[error("{doing} {} failed", path.display())]
@@ -110,6 +113,7 @@ impl Failure {
             | Self::Lookup(_)
             | Self::Flow(_)
             | Self::Record(_)
+            | Self::Notice(_)
             | Self::Aws(_)
             | Self::File { .. }
             | Self::Refused { .. }

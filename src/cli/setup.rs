@@ -11,6 +11,7 @@ use crate::flow::{ChannelSpec, Ctx, FlowError, Follower, Watch};
 use crate::model::{Actor, Channel, Lookup};
 use crate::provider::aws::{Aws, AwsSettings};
 use crate::provider::clock::{Clock, SystemClock};
+use crate::provider::notice::{self, Notice};
 use crate::provider::pointer;
 use crate::provider::source::{Patience, RegistrySettings, RegistrySource, Sources};
 use crate::provider::target::Fleet;
@@ -201,6 +202,13 @@ impl Setup {
             pointer: pointer::open(&pointer.spec, pointer.wants.region.as_ref(), aws),
         };
         each.map(ready).collect()
+    }
+
+    /// Everybody who is told, ready to be; a variable that is not set is found before anything is done.
+    pub fn notices(&self) -> Result<Vec<Box<dyn Notice>>, Failure> {
+        let variable = |name: &str| self.surroundings.variable(name).map(str::to_owned);
+        let all = self.config.notices.iter().map(|spec| notice::open(spec, &variable));
+        Ok(all.collect::<Result<_, _>>()?)
     }
 
     pub fn progress(&self) -> Progress {

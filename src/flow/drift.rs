@@ -7,7 +7,7 @@ use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Passphrase, Place, Pods, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
-use crate::plan::{self, CodePlace, Sight};
+use crate::plan::{self, CodePlace, Finding, Sight};
 use crate::provider::source::Availability;
 use crate::provider::state::StateSource;
 use crate::provider::target::{Handle, Observe};
@@ -97,11 +97,33 @@ async fn look(
         .collect::<Result<Vec<_>, FlowError>>()?;
     let acknowledgements = Lookup(&*ctx.store.view()?).acknowledgements()?.into_iter().collect();
     looked.findings = plan::drift(&witnesses, &acknowledgements, looked.at);
+    attribute(ctx, &mut looked.findings, &sights, limit).await;
     Ok(looked)
 }
 
 /// What the code says of each slot, and where.
 type Code = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
+
+/// Asks who changed what neither the ledger nor the code wanted. Who cannot be asked, or does not know, is not named.
+async fn attribute(
+    ctx: &Ctx<'_>,
+    findings: &mut [Finding],
+    sights: &BTreeMap<TargetId, Sight>,
+    limit: Option<Limit<'_>>,
+) {
+    let changed = findings.iter_mut().filter(|finding| finding.kind.is_somebodys_change() && finding.is_drift());
+    let asks = changed.map(async |finding| {
+        let (Some(Sight::Seen(observed)), Some(target)) =
+            (sights.get(&finding.target), ctx.fleet.target(&finding.target))
+        else {
+            return;
+        };
+        let author = within(limit, target.author(observed, finding.slot.as_ref())).await;
+        finding.by = author.and_then(Result::ok).flatten();
+    });
+    let asks: Vec<_> = asks.collect();
+    stream::iter(asks).buffered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
+}
 
 /// How long an answer may take, and the sign that it is too late.
 #[derive(Clone, Copy)]

@@ -23,6 +23,16 @@ impl FindingId {
     }
 }
 
+/// Who changed something, by the platform's own records.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Attribution {
+    /// A principal, a field manager, or the platform's own deployment.
+    pub who: String,
+    pub at: Option<Timestamp>,
+    /// Which record says so: `DescribeLaunchTemplateVersions`, `DescribeTaskDefinition`, `managedFields`.
+    pub source: String,
+}
+
 /// A finding as an entry keeps it: what it is about, and not its words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotedFinding {

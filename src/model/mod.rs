@@ -21,7 +21,7 @@ pub mod window;
 pub use artifact::{AmiArtifact, AmiFacts, Artifact, Device, OciArtifact, Platform};
 pub use channel::{Channel, ChannelState, EnvName, Hold, Rejection, Release};
 pub use digest::Digest;
-pub use drift::{Acknowledgement, AuditRecord, FindingId, NotedFinding};
+pub use drift::{Acknowledgement, Attribution, AuditRecord, FindingId, NotedFinding};
 pub use entry::{Actor, Entry, EntryError, FORMAT, Seq};
 pub use event::Event;
 pub use fact::{Facts, NoFacts};

@@ -1,6 +1,6 @@
 //! A finding: one agreement or disagreement between what is recorded, declared and observed.
 
-use crate::model::{Acknowledgement, Channel, Digest, FindingId, NotedFinding, SlotName, TargetId};
+use crate::model::{Acknowledgement, Attribution, Channel, Digest, FindingId, NotedFinding, SlotName, TargetId};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -42,16 +42,6 @@ pub struct CodePlace {
     pub source: String,
     /// Its address there: `module.web.aws_launch_template.this`.
     pub address: String,
-}
-
-/// Who changed something, by the platform's own records.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Attribution {
-    /// A principal, a field manager, or the platform's own deployment.
-    pub who: String,
-    pub at: Option<Timestamp>,
-    /// Which record says so: `DescribeLaunchTemplateVersions`, `managedFields`, `CloudTrail`.
-    pub source: String,
 }
 
 /// That somebody knows of a finding.
@@ -200,6 +190,11 @@ impl FindingKind {
             Conflict => Blame::CodeAndWorld,
             Untracked => Blame::Ledger,
         }
+    }
+
+    /// Whether the target was given another image by somebody, who may be known to its platform.
+    pub fn is_somebodys_change(self) -> bool {
+        matches!(self, Self::Reverted | Self::Tampered | Self::Conflict)
     }
 
     /// Whether a rollout of ours brings it about while it lasts.

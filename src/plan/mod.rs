@@ -18,7 +18,7 @@ mod slots;
 pub mod stats;
 
 pub use drift::drift;
-pub use finding::{Acknowledged, Attribution, Blame, CodePlace, Finding, FindingKind, Severity};
+pub use finding::{Acknowledged, Blame, CodePlace, Finding, FindingKind, Severity};
 pub use foresight::Foresight;
 pub use guard::guard;
 pub use promote::promote;

@@ -4,6 +4,7 @@ pub mod anchor;
 pub mod aws;
 pub mod clock;
 pub mod mirror;
+pub mod notice;
 pub mod pointer;
 pub mod section;
 pub mod source;

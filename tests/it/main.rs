@@ -8,6 +8,8 @@ mod endings;
 mod fleets;
 mod flows;
 mod ledger;
+mod mutations;
+mod notices;
 mod pointers;
 mod recovery;
 mod scenarios;

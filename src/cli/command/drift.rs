@@ -10,6 +10,7 @@ use crate::cli::setup::{Cloud, Setup};
 use crate::cli::span;
 use crate::flow::{self, Looked};
 use crate::model::Channel;
+use crate::provider::notice::Notice;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub struct Drift {
     /// Only what is otherwise than at the audit before; exits with 2 where drift is new
     #[arg(long)]
     new: bool,
-    /// Write the audit into the ledger: what the next --new is compared with
+    /// Write the audit into the ledger, what the next --new is compared with, and tell [[notices]] of what is new or over
     #[arg(long)]
     record: bool,
 }
@@ -97,17 +98,20 @@ fn look(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
     for channel in &args.look.channels {
         setup.channel(channel)?;
     }
+    let notices = if args.record { setup.notices()? } else { Vec::new() };
     setup.wait(async {
         // Only an entry of the ledger asks AWS who writes it.
         let cloud = setup.cloud(args.record).await?;
         let looked = args.look.run(setup, &cloud).await?;
         let told = Told::new(&looked, args.new);
+        tell(&told, format, args, setup)?;
         if args.record {
+            // Told before it is written: what could not be told is news again next time.
+            notify(&looked, &notices).await?;
             let progress = setup.progress();
             let entry = flow::record_audit(&cloud.ctx(&progress), &looked)?;
             setup.screen.say(&format!("The audit is entry {entry} of the ledger."));
         }
-        tell(&told, format, args, setup)?;
         setup.tell_notices(&cloud.store);
         Ok(if told.looked.is_partial() {
             setup.screen.warn("the audit is partial: not everything answered");
@@ -118,6 +122,17 @@ fn look(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
             Exit::Done
         })
     })
+}
+
+/// Tells all of them, if there is anything to tell. One who cannot be told keeps none of the others from it.
+async fn notify(looked: &Looked, notices: &[Box<dyn Notice>]) -> Result<(), Failure> {
+    if looked.news().is_empty() {
+        return Ok(());
+    }
+    let told = Told::new(looked, true);
+    let message = told.message();
+    let sent = futures_util::future::join_all(notices.iter().map(|notice| notice.send(&message))).await;
+    Ok(sent.into_iter().collect::<Result<(), _>>()?)
 }
 
 fn tell(told: &Told<'_>, format: Format, args: &Drift, setup: &Setup) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
 use crate::plan::naming::{Naming, Pattern};
 use crate::provider::anchor::{self, AnchorSpec};
 use crate::provider::aws::Access;
+use crate::provider::notice::{self, NoticeSpec};
 use crate::provider::section::Section;
 use crate::provider::state::{StateAddress, StateSpec};
 use crate::provider::target::spec::{self, KINDS, TargetSpec};
@@ -53,9 +54,27 @@ pub(super) fn config(root: Section<'_>, place: &Place<'_>) -> Config {
     if let Some(channels) = root.section("channels") {
         config.channels = read_channels(&channels, place, config.aws.region.as_ref());
     }
-    root.not_yet(&["notices", "metrics", "serve"]);
+    config.notices = read_notices(&root);
+    root.not_yet(&["metrics", "serve"]);
     root.finish();
     config
+}
+
+/// `[[notices]]`: each has a name of its own, by default its kind.
+fn read_notices(root: &Section<'_>) -> Vec<NoticeSpec> {
+    let mut notices: Vec<NoticeSpec> = Vec::new();
+    for section in root.sections("notices") {
+        if let Some(notice) = notice::read(&section) {
+            if notices.iter().any(|other| other.id == notice.id) {
+                let title = format!("two notices are called `{}`", notice.id);
+                let help = Some("give each a name of its own: id = \"…\"".to_owned());
+                section.fault_with_help(section.span(), title, "the second one", help);
+            }
+            notices.push(notice);
+        }
+        section.finish();
+    }
+    notices
 }
 
 /// `[[ledger.anchors]]`: each has a name of its own, by default its kind.

@@ -6,6 +6,7 @@ use crate::flow::FlowError;
 use crate::flow::record::RecordError;
 use crate::model::lookup::LookupError;
 use crate::plan::Blocker;
+use crate::provider::notice::NoticeError;
 use crate::provider::source::SourceError;
 use crate::provider::state::FetchError;
 use crate::store::StoreError;
@@ -18,6 +19,7 @@ impl Failure {
             Self::Config(error) => config(error),
             Self::Store(error) => store(error),
             Self::Lookup(error) => lookup(error),
+            Self::Notice(error) => vec![notice(error)],
             Self::Flow(error) => flow(error),
             Self::Record(error) => record(error),
             Self::Aws(error) => vec![error.hint()],
@@ -114,6 +116,16 @@ fn lookup(error: &LookupError) -> Vec<String> {
             vec![format!("say which: {}", names.join(", "))]
         }
         LookupError::View(_) => vec!["imgctl ledger repair rebuilds the index from the journal".to_owned()],
+    }
+}
+
+fn notice(error: &NoticeError) -> String {
+    match error {
+        NoticeError::NoVariable { variable, .. } => {
+            format!("export {variable}=…, or take the notice out of imgctl.toml")
+        }
+        NoticeError::NoUrl { .. } => "mend its url in imgctl.toml, or the variable that holds it".to_owned(),
+        NoticeError::NotTaken { .. } => "nothing was written down: the next audit tells it again".to_owned(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cli::screen::document;
 use crate::flow::Looked;
 use crate::model::{FindingId, NotedFinding};
 use crate::plan::{Finding, FindingKind};
+use crate::provider::notice::Message;
 use clap::ValueEnum;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -77,6 +78,20 @@ impl<'a> Told<'a> {
             Format::Prometheus => prometheus::prometheus(self),
             Format::Github => github::github(self),
         }
+    }
+
+    /// For those who are told.
+    pub fn message(&self) -> Message {
+        let line = |finding: &&Finding| {
+            let by = attribution(finding).map(|by| format!("; by {by}")).unwrap_or_default();
+            let hint = finding.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
+            format!("{}: {}: {}{by}{hint}", name(finding), kind(&finding.word()), finding.detail)
+        };
+        let mut lines: Vec<String> = self.findings.iter().map(line).collect();
+        lines.extend(self.ended.iter().map(|(id, finding)| format!("over: {finding} ({id})")));
+        let title = format!("imgctl drift: {} new, {} over", self.findings.len(), self.ended.len());
+        let document = serde_json::from_str(&document("drift/1", self.document())).unwrap_or_default();
+        Message { title, lines, document }
     }
 
     pub fn document(&self) -> serde_json::Value {

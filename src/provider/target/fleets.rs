@@ -36,7 +36,7 @@ impl Fleet for Fleets {
 mod tests {
     use super::super::{Deployed, Handle, Observe, Order, Pace};
     use super::*;
-    use crate::model::{Deployment, Revision};
+    use crate::model::{Attribution, Deployment, Revision, SlotName};
     use std::sync::{Arc, Mutex};
 
     /// Knows some names, notes what it is asked for, and reaches nothing.
@@ -66,6 +66,10 @@ mod tests {
         }
 
         async fn image_at(&self, _: &str, _: &str) -> Result<Option<String>, TargetError> {
+            Err(gone())
+        }
+
+        async fn author(&self, _: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
             Err(gone())
         }
     }

@@ -5,7 +5,7 @@ use super::template::{self, Templates, Version, slot_image};
 use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError, launchable};
 use crate::model::{Accepts, AmiId, Deployment, Image, ImageRef, Observed, Outlook, Region, Revision, SlotState, Step};
-use crate::model::{SlotName, TargetId};
+use crate::model::{Attribution, SlotName, TargetId};
 use crate::provider::aws::{Aws, Service, classify};
 use crate::provider::section::Section;
 use futures_util::StreamExt;
@@ -109,6 +109,13 @@ impl Observe for LaunchTemplate {
 
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
         self.templates.image_of_version(template, version).await
+    }
+
+    async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        match numbered(&observed.revision) {
+            Some((template, number)) => self.templates.author_of(template, number).await,
+            None => Ok(None),
+        }
     }
 }
 

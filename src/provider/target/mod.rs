@@ -1,6 +1,8 @@
 //! Where images run: each kind of target observes and deploys; which image should run is decided elsewhere.
 
-use crate::model::{Deployment, Image, ImageKey, Observed, Outlook, Region, Revision, Seq, SlotName, Step, TargetId};
+use crate::model::{
+    Attribution, Deployment, Image, ImageKey, Observed, Outlook, Region, Revision, Seq, SlotName, Step, TargetId,
+};
 use crate::provider::aws::AwsError;
 use kubernetes::KubeError;
 use kubernetes_settings::KubernetesSettings;
@@ -95,6 +97,10 @@ pub trait Observe: Send + Sync {
 
     /// The image that a version of a template holds, as it stands there; for code that names a version and no image.
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError>;
+
+    /// Who made this slot (the whole target, where none is named) what it is now, by the platform's own records; `None`:
+    /// they do not tell.
+    async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError>;
 }
 
 /// What infrastructure code calls a target: enough to find its declaration there.

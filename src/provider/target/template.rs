@@ -2,12 +2,13 @@
 
 use super::TargetError;
 use super::template_facts::{TemplateFacts, VersionOutline};
-use crate::model::{AmiId, ImageRef, Region, SlotImage};
+use crate::model::{AmiId, Attribution, ImageRef, Region, SlotImage};
 use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
     LaunchTemplateVersion, RequestLaunchTemplateData, ResponseLaunchTemplateData,
 };
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ pub(super) struct Version {
     pub(super) number: i64,
     pub(super) is_default: bool,
     pub(super) description: String,
+    /// The principal that made it, and when.
+    pub(super) created_by: Option<String>,
+    pub(super) created: Option<Timestamp>,
     pub(super) data: ResponseLaunchTemplateData,
 }
 
@@ -28,6 +32,8 @@ impl Version {
             number: version.version_number()?,
             is_default: version.default_version().unwrap_or(false),
             description: version.version_description().unwrap_or_default().to_owned(),
+            created_by: version.created_by().map(str::to_owned),
+            created: version.create_time().and_then(|time| Timestamp::from_second(time.secs()).ok()),
             data: version.launch_template_data()?.clone(),
         })
     }
@@ -108,6 +114,16 @@ impl Templates {
         let found = read(&self.aws, &self.region, template, &[version.to_owned()]).await?;
         let found = found.into_iter().next().map(|version| self.facts.keep(&self.region, version));
         Ok(found.and_then(|version| version.image().map(str::to_owned)))
+    }
+
+    /// Who made a version, and when (LaunchTemplateVersion: CreatedBy, CreateTime).
+    pub(super) async fn author_of(&self, template: &str, number: i64) -> Result<Option<Attribution>, TargetError> {
+        let found = read(&self.aws, &self.region, template, &[number.to_string()]).await?;
+        let found = found.into_iter().find(|version| version.number == number);
+        Ok(found.and_then(|version| {
+            let source = "DescribeLaunchTemplateVersions".to_owned();
+            Some(Attribution { who: version.created_by?, at: version.created, source })
+        }))
     }
 
     /// What `$Latest` or `$Default` means at this moment.

@@ -13,7 +13,7 @@ use super::asg_settings::AsgSettings;
 use super::template::Templates;
 use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
-use crate::model::{Deployment, Image, Observed, Outlook, Region, Revision, Step, TargetId};
+use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Region, Revision, SlotName, Step, TargetId};
 use crate::provider::aws::Aws;
 use stand::{Spot, Stand};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +105,15 @@ impl Observe for AsgTarget {
 
     async fn image_at(&self, template: &str, version: &str) -> Result<Option<String>, TargetError> {
         self.templates.image_of_version(template, version).await
+    }
+
+    async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
+        let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
+        match spot {
+            Some(Spot::Version { template, number, .. }) => self.templates.author_of(template, *number).await,
+            Some(Spot::Image(_)) | None => Ok(None),
+        }
     }
 }
 

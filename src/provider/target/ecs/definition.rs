@@ -1,7 +1,8 @@
 //! A task definition as AWS tells it: immutable but for its status and tags, and read field by field from its own JSON.
 
 use super::super::reference::Reference;
-use crate::model::{ImageRef, SlotName};
+use crate::model::{Attribution, ImageRef, SlotName};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// What DescribeTaskDefinition tells and RegisterTaskDefinition does not take: AWS sets these itself.
@@ -28,6 +29,15 @@ pub(super) struct Definition {
 }
 
 impl Definition {
+    /// Who registered it, and when (TaskDefinition: registeredBy, registeredAt in seconds).
+    pub(super) fn author(&self) -> Option<Attribution> {
+        let who = self.fields.get("registeredBy")?.as_str()?.to_owned();
+        let seconds = self.fields.get("registeredAt").and_then(Value::as_f64);
+        let span = seconds.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
+        let at = span.and_then(|span| Timestamp::from_duration(span).ok());
+        Some(Attribution { who, at, source: "DescribeTaskDefinition".to_owned() })
+    }
+
     /// Reads DescribeTaskDefinition's or RegisterTaskDefinition's answer.
     pub(super) fn new(answer: Value) -> Option<Self> {
         let Value::Object(mut answer) = answer else { return None };
@@ -252,5 +262,12 @@ mod tests {
             ]
         );
         assert!(definition(json!({})).differences(&definition(json!({})), &app()).is_empty());
+    }
+
+    #[test]
+    fn who_registered_it_is_known() {
+        let author = definition(json!({})).author().unwrap();
+        assert_eq!(author.who, "arn:aws:iam::123456789012:user/ci");
+        assert_eq!(author.at.unwrap().to_string(), "1970-01-01T00:00:01.5Z");
     }
 }

@@ -13,7 +13,7 @@ mod wire;
 
 use super::ecs_settings::EcsSettings;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
-use crate::model::{Deployment, Image, Observed, Outlook, Region, Revision, Step, TargetId};
+use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Region, Revision, SlotName, Step, TargetId};
 use crate::provider::aws::Aws;
 use revisions::Facts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,6 +116,10 @@ impl Observe for EcsTarget {
             return Ok(outline.image(container).map(str::to_owned));
         }
         Ok(self.definition(&name).await?.image(container).map(str::to_owned))
+    }
+
+    async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        Ok(self.fresh(observed.revision.as_str()).await?.author())
     }
 }
 

@@ -16,7 +16,7 @@ pub use failure::KubeError;
 
 use super::kubernetes_settings::{ClusterName, KubernetesSettings};
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
-use crate::model::{Deployment, Image, Observed, Outlook, Revision, Step, TargetId};
+use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Revision, SlotName, Step, TargetId};
 use cluster::{Cluster, Resource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -105,6 +105,12 @@ impl Observe for KubernetesTarget {
 
     async fn image_at(&self, _template: &str, _version: &str) -> Result<Option<String>, TargetError> {
         Ok(None)
+    }
+
+    async fn author(&self, _: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        let namespace = self.namespace().await?;
+        let workload = survey::read(&self.cluster, &self.spec, &namespace).await?;
+        Ok(workload.author(slot.map(SlotName::as_str)))
     }
 }
 

@@ -356,3 +356,23 @@ fn a_refusal_says_what_was_refused_and_what_would_allow_it() {
     assert!(matches!(refusal("404-deployment"), KubeError::NotFound { .. }));
     assert!(refusal("401-invalid-token").is_silence() && refusal("410-expired-continue").is_silence());
 }
+
+#[test]
+fn who_wrote_the_image_is_the_newest_manager_that_owns_it() {
+    let entry = |manager: &str, time: &str, image: bool| {
+        let fields = if image { json!({"f:image": {}}) } else { json!({"f:resources": {}}) };
+        json!({"manager": manager, "time": time, "fieldsV1":
+            {"f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": fields}}}}}})
+    };
+    let object = json!({"metadata": {"name": "web", "managedFields": [
+        entry("imgctl", "2026-11-20T08:00:00Z", true),
+        entry("kubectl-set", "2026-11-20T09:00:00Z", true),
+        entry("kubectl-autoscale", "2026-11-20T10:00:00Z", false),
+    ]}});
+    let workload = Workload::new("deployment/web".parse().unwrap(), "shop", object);
+    let author = |container| workload.author(container).map(|author| (author.who, author.at.unwrap().to_string()));
+    let set = Some(("kubectl-set".to_owned(), "2026-11-20T09:00:00Z".to_owned()));
+    assert_eq!(author(Some("app")), set);
+    assert_eq!(author(None), set);
+    assert_eq!(author(Some("log")), None);
+}

@@ -3,7 +3,7 @@
 use super::super::kubernetes_settings::{WorkloadKind, WorkloadName};
 use super::super::reference::Reference;
 use super::super::{KubernetesSettings, TargetError};
-use crate::model::{Digest, Revision, SlotName};
+use crate::model::{Attribution, Digest, Revision, SlotName};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -120,6 +120,28 @@ impl Workload {
                 && entry.get("subresource").is_none()
         });
         ours.filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
+    }
+
+    /// Who last wrote a container's image, by the fields that each manager owns
+    /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>).
+    pub(super) fn author(&self, container: Option<&str>) -> Option<Attribution> {
+        let template: Vec<String> = self.template_path().split('/').skip(1).map(|key| format!("f:{key}")).collect();
+        let owns = |entry: &Value| {
+            let fields =
+                template.iter().try_fold(entry.get("fieldsV1")?, |fields, key| fields.get(key))?.get("f:spec")?;
+            let lists =
+                ["f:containers", "f:initContainers"].into_iter().filter_map(|list| fields.get(list)?.as_object());
+            let wanted = container.map(|name| format!("k:{{\"name\":\"{name}\"}}"));
+            let is_it = |key: &str| key.starts_with("k:") && wanted.as_ref().is_none_or(|wanted| wanted == key);
+            lists.flatten().any(|(key, fields)| is_it(key) && fields.get("f:image").is_some()).then_some(())
+        };
+        let entries = self.at("/metadata/managedFields")?.as_array()?.iter().filter(|entry| owns(entry).is_some());
+        let said = entries.filter_map(|entry| {
+            let at = entry.get("time").and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
+            Some((at, entry.get("manager")?.as_str()?.to_owned()))
+        });
+        let (at, who) = said.max()?;
+        Some(Attribution { who, at, source: "managedFields".to_owned() })
     }
 
     /// The containers that follow the channel. One that is not there must never be added: a strategic merge patch

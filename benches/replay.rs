@@ -1,0 +1,197 @@
+//! Ten thousand groups behind a server that only puts recorded elements together: what imgctl itself takes, without an
+//! emulator's time.
+
+use crate::figures::Figures;
+use crate::process::{Watched, imgctl, watched};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const GOOD: &str = "ami-0000000000000000a";
+const BAD: &str = "ami-0000000000000000b";
+/// Every so many groups one instance runs another image than its group's template has.
+const STRAY: usize = 1000;
+/// DescribeLaunchTemplateVersions' page of `$Latest` and `$Default`, one row each where they are the same version.
+const VERSIONS_A_PAGE: usize = 200;
+
+struct Elements {
+    group: &'static str,
+    version: &'static str,
+    instance: &'static str,
+    image: &'static str,
+}
+
+const ELEMENTS: Elements = Elements {
+    group: include_str!("replay/group.xml"),
+    version: include_str!("replay/version.xml"),
+    instance: include_str!("replay/instance.xml"),
+    image: include_str!("replay/image.xml"),
+};
+
+/// What every thread of the server knows.
+struct Cloud {
+    groups: usize,
+    calls: AtomicUsize,
+}
+
+pub fn replay(figures: &mut Figures) {
+    let [one, ten] = [1000, 10_000].map(look);
+    let (per_group, name) = (10.0, "a tenth of the groups, times ten");
+    figures.add("drift.10k.calls", ten.1, "calls", name, one.1 * per_group);
+    figures.add("drift.10k.wall", ten.0.seconds, "s", name, one.0.seconds * per_group);
+    figures.add("drift.10k.cpu", ten.0.cpu, "s", name, one.0.cpu * per_group);
+    figures.add("drift.10k.peak_rss", ten.0.peak, "MB", "a tenth of the groups", one.0.peak);
+}
+
+/// One look at that many groups; how many calls it took.
+fn look(groups: usize) -> (Watched, f64) {
+    let cloud = Arc::new(Cloud { groups, calls: AtomicUsize::new(0) });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let served = Arc::clone(&cloud);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let cloud = Arc::clone(&served);
+            std::thread::spawn(move || serve(&cloud, stream.unwrap()));
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], code: i32| {
+        let mut command = imgctl();
+        command.current_dir(dir.path()).args(arguments).env("AWS_ENDPOINT_URL", &endpoint);
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "eu-west-1");
+        let before = cloud.calls.load(Ordering::Relaxed);
+        let ran = watched(&command).expect("GNU time is installed: apt install time");
+        assert_eq!(ran.code, code, "imgctl {arguments:?} over {groups} groups: {}{}", ran.out, ran.err);
+        (ran, (cloud.calls.load(Ordering::Relaxed) - before) as f64)
+    };
+    run(&["init", "--ledger", "ledger"], 0);
+    let target = |number: usize| {
+        format!("[[channels.web.prod.targets]]\nid = \"web-{number}\"\nkind = \"asg\"\nname = \"web-{number}\"\n")
+    };
+    let targets: String = (0..groups).map(target).collect();
+    std::fs::write(dir.path().join("imgctl.toml"), format!("[ledger]\npath = \"ledger\"\n\n{targets}")).unwrap();
+    run(&["record", "web@1", GOOD], 0);
+    // Every target is there already, so nothing moves; the look is what is measured.
+    run(&["promote", "web@1", "prod", "--yes"], 0);
+    let _nothing_was_kept = std::fs::remove_file(dir.path().join("ledger/facts"));
+    let looked = run(&["drift"], 2);
+    let strays = looked.0.out.matches("mixed (").count();
+    assert_eq!(strays, groups.div_ceil(STRAY), "every instance that runs another image is found: {}", looked.0.out);
+    looked
+}
+
+/// Answers one connection's requests for as long as it lasts.
+fn serve(cloud: &Cloud, stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    while let Some(form) = request(&mut reader) {
+        cloud.calls.fetch_add(1, Ordering::Relaxed);
+        let body = cloud.answer(&form);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n\r\n", body.len());
+        let stream = reader.get_mut();
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+            return;
+        }
+    }
+}
+
+/// The form of the next request; `None`: the connection has ended.
+fn request(reader: &mut BufReader<TcpStream>) -> Option<BTreeMap<String, String>> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body = String::from_utf8(body).unwrap();
+    let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+    Some(pairs.map(|(key, value)| (key.to_owned(), decoded(value))).collect())
+}
+
+fn decoded(text: &str) -> String {
+    text.replace("%24", "$").replace("%3A", ":").replace("%2F", "/")
+}
+
+impl Cloud {
+    fn answer(&self, form: &BTreeMap<String, String>) -> String {
+        let action = form["Action"].as_str();
+        let named = |prefix: &str| -> Vec<usize> {
+            let values = form.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, value)| value);
+            let number = |value: &String| {
+                let digits = value.trim_start_matches("web-").trim_start_matches("lt-").trim_start_matches("i-");
+                digits.parse().ok().filter(|number| *number < self.groups)
+            };
+            values.filter_map(number).collect()
+        };
+        let all = |element: &str, numbers: Vec<usize>| -> String {
+            numbers.into_iter().map(|number| self.put(element, number)).collect()
+        };
+        match action {
+            "DescribeAutoScalingGroups" => {
+                result(action, "AutoScalingGroups", &all(ELEMENTS.group, named("AutoScalingGroupNames.")))
+            }
+            "DescribeInstanceRefreshes" => result(action, "InstanceRefreshes", ""),
+            "GetCallerIdentity" => result(action, "Arn", "arn:aws:iam::123456789012:user/bench")
+                .replace("</Arn>", "</Arn><UserId>AIDA</UserId><Account>123456789012</Account>"),
+            "DescribeLaunchTemplateVersions" => {
+                let template = form.get("LaunchTemplateId").map(|id| id.trim_start_matches("lt-").parse().unwrap());
+                let begin: usize = form.get("NextToken").map_or(0, |token| token.parse().unwrap());
+                let numbers = match template {
+                    Some(number) => vec![number],
+                    None => (begin..self.groups.min(begin + VERSIONS_A_PAGE)).collect(),
+                };
+                let next = begin + numbers.len();
+                let more = template.is_none() && next < self.groups;
+                let token = if more { format!("<nextToken>{next}</nextToken>") } else { String::new() };
+                set(action, "launchTemplateVersionSet", &all(ELEMENTS.version, numbers), &token)
+            }
+            "DescribeInstances" => {
+                let numbers =
+                    if form.contains_key("InstanceId.1") { named("InstanceId.") } else { named("Filter.1.Value.") };
+                set(action, "reservationSet", &all(ELEMENTS.instance, numbers), "")
+            }
+            "DescribeImages" => {
+                let images = [GOOD, BAD].map(|image| ELEMENTS.image.replace("IMAGE", image));
+                set(action, "imagesSet", &images.concat(), "")
+            }
+            "DescribeInstanceTypes" => {
+                let kind = "<item><instanceType>t3.micro</instanceType><processorInfo><supportedArchitectures><item>x86_64</item></supportedArchitectures></processorInfo></item>";
+                set(action, "instanceTypeSet", kind, "")
+            }
+            other => panic!("{other} is not recorded: {form:?}"),
+        }
+    }
+
+    fn put(&self, element: &str, number: usize) -> String {
+        let is_stray = number.is_multiple_of(STRAY) && element.starts_with("<item><reservationId>");
+        let image = if is_stray { BAD } else { GOOD };
+        let element = element.trim_end().replace("NUMBER", &number.to_string());
+        element.replace("PADDED", &format!("{number:017}")).replace("IMAGE", image)
+    }
+}
+
+/// As the query protocol of Auto Scaling and STS frames it.
+fn result(action: &str, list: &str, inner: &str) -> String {
+    let mut text = String::with_capacity(inner.len() + 300);
+    write!(text, "<{action}Response><{action}Result><{list}>{inner}</{list}></{action}Result></{action}Response>")
+        .unwrap();
+    text
+}
+
+/// As EC2 frames it.
+fn set(action: &str, list: &str, inner: &str, more: &str) -> String {
+    format!("<{action}Response><{list}>{inner}</{list}>{more}<requestId>request-id</requestId></{action}Response>")
+}
