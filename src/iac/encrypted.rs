@@ -129,6 +129,7 @@ fn another_provider(key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn sample(name: &str) -> Vec<u8> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/states/opentofu-encrypted");
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_passphrase_opens_states_of_every_key_length_and_hash() {
-        for name in ["sha512-256.tfstate", "sha256-128.tfstate", "object-192.tfstate"] {
+        for name in ["sha512-256.tfstate", "sha256-128.tfstate", "object-192.tfstate", "quick.tfstate"] {
             let opened = decrypt(name, &sample(name), &with(PASSPHRASE)).unwrap().unwrap();
             let declared = super::super::read(name, &opened, &Passphrase::default()).unwrap();
             assert_eq!(declared.len(), 1, "{name}");
@@ -189,6 +190,26 @@ mod tests {
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let opened = decrypt("damaged", &bytes, &with(PASSPHRASE));
             assert!(!matches!(opened, Ok(Some(_))), "byte {at}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_damaged_envelope_never_panics_and_shows_neither_secret_nor_passphrase(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..5),
+        ) {
+            // One iteration: the same, but quick.
+            let mut bytes = sample("quick.tfstate");
+            for (at, byte, insert) in damage {
+                let at = at.index(bytes.len());
+                if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
+            }
+            let read = super::super::read("damaged", &bytes, &with(PASSPHRASE));
+            let hint = read.as_ref().map_or_else(|error| format!("{error} {}", error.hint()), |_| String::new());
+            let all = format!("{read:?}{hint}");
+            prop_assert!(!all.contains("CANARY") && !all.contains(PASSPHRASE), "{all}");
         }
     }
 
