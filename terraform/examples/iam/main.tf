@@ -12,4 +12,5 @@ module "iam" {
 
   anchor_parameters = ["/imgctl/ledger"]
   anchor_buckets    = ["acme-audit"]
+  states            = ["acme-terraform/${var.name}/terraform.tfstate"]
 }

@@ -24,7 +24,10 @@ locals {
 
     anchor_parameters = [for name in var.anchor_parameters : "${local.arn}:ssm:*:*:parameter/${trimprefix(name, "/")}"]
     anchor_buckets    = [for name in var.anchor_buckets : "${local.arn}:s3:::${name}"]
-    anchor_objects    = [for name in var.anchor_buckets : "${local.arn}:s3:::${name}/*"]
+    objects = concat(
+      [for name in var.anchor_buckets : "${local.arn}:s3:::${name}/*"],
+      [for name in var.states : "${local.arn}:s3:::${name}"],
+    )
   }
   conditions = {
     roles = { StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "ec2.amazonaws.com"] } }

@@ -57,6 +57,12 @@ variable "anchor_buckets" {
   default     = []
 }
 
+variable "states" {
+  description = "The states in S3 that `imgctl drift` reads: BUCKET/KEY."
+  type        = list(string)
+  default     = []
+}
+
 variable "partition" {
   description = "aws, aws-cn or aws-us-gov."
   type        = string
