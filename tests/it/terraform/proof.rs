@@ -103,6 +103,24 @@ proofs! {
     SSM "tf-ssm" a_parameter_follows_a_rollback without_a_pointer_a_parameter_brings_the_bad_image_back
 }
 
+/// The provider reads a template's newest version, which is the one that failed; no instance launches from it.
+#[test]
+fn after_a_promotion_that_failed_an_apply_leaves_the_good_image() {
+    let (test, group) = ("proof::after_a_promotion_that_failed_an_apply_leaves_the_good_image", "tf-failed");
+    let Some(stage) = Stage::new(test, program(), "asg", group, &config(&TFVARS, group)) else { return };
+    stage.terraform.point_at(&stage.amis[0]);
+    stage.begin();
+    let bad = stage.desk.lab.ami("tf-failed-bad", &json!({"tags": {"imgtest:health": "fail"}}));
+    stage.desk.done(&["record", "tf-failed@bad", &bad]);
+    assert_eq!(stage.desk.run(&["promote", "tf-failed@bad", "prod", "--yes"]).exit, 4);
+    let instances = |stage: &Stage| stage.desk.lab.show(&stage.group)["instances"].clone();
+    let before = instances(&stage);
+    stage.terraform.apply();
+    assert_eq!(instances(&stage), before, "no instance was replaced");
+    stage.runs_only(&stage.amis[0]);
+    stage.terraform.has_nothing_to_do("that apply");
+}
+
 /// Where only OpenTofu is found, all of the above was done with it.
 #[test]
 fn opentofu_follows_too_where_it_is_beside_terraform() {
