@@ -100,3 +100,47 @@ fn an_image_that_can_no_longer_be_launched_is_found_before_a_scale_out_finds_it(
         check(&desk, &[(name, kinds)]);
     }
 }
+
+#[test]
+fn what_is_done_to_a_service_is_told_as_what_it_is() {
+    let registry = &lab().env["IMGCTL_LAB_REGISTRY"];
+    let pushed = |tag: &str| format!("{registry}/{}", lab().ctl(&["push", &format!("team/svcmut:{tag}")]));
+    let [good, bad, dying] = ["1", "2", "3"].map(pushed);
+    // ECS gives a deployment of this one up, and goes back by itself.
+    lab().post("container-image", &json!({"image": dying, "health": "exit"}));
+    let rows = [
+        ("svc-updated", json!({"kind": "update", "image": bad, "at_once": true}), "tampered"),
+        ("svc-registered", json!({"kind": "register", "image": bad}), "in-sync"),
+        ("svc-strays", json!({"kind": "stray", "image": bad, "count": 1}), "mixed"),
+        ("svc-scaled", json!({"kind": "scale", "size": 2}), "in-sync"),
+        (
+            "svc-by-tag",
+            json!({"kind": "update", "image": format!("{registry}/team/svcmut:1"), "at_once": true}),
+            "floating",
+        ),
+        ("svc-given-up", json!({"kind": "update", "image": dying}), "in-sync"),
+        ("svc-deleted", json!({"kind": "delete"}), "gone"),
+    ];
+    let target = |(name, ..): &(&str, Value, &str)| {
+        format!(
+            "\n[[channels.svc.prod.targets]]\nid = \"{name}\"\nkind = \"ecs\"\ncluster = \"main\"\nservice = \"{name}\"\n\
+             container = \"app\"\nregion = \"eu-west-1\"\npoll_interval = \"100ms\"\n"
+        )
+    };
+    let targets: String = rows.iter().map(target).collect();
+    let desk = Desk::new("svc/prod", &[], &format!("{targets}\n[registries.\"{registry}\"]\nplain_http = true\n"));
+    for (name, ..) in &rows {
+        desk.lab.post("service", &json!({"name": name, "image": good, "size": 1, "circuit_breaker": true}));
+    }
+    desk.done(&["record", "svc@1", &good]);
+    desk.done(&["promote", "svc@1", "prod", "--yes"]);
+    for (name, deed, _) in &rows {
+        let mut deed = deed.clone();
+        deed["name"] = json!(name);
+        desk.lab.post("service/change", &deed);
+    }
+    // ECS needs a moment to give it up; the last deployment is then the one before.
+    let said = (0..200).map(|_| desk.run(&["drift"]).out).find(|said| said.contains("was rolled back by the platform"));
+    assert!(said.is_some(), "ECS's own rollback is told: {}", desk.run(&["drift"]).out);
+    check(&desk, &rows.each_ref().map(|(name, _, kinds)| (*name, *kinds)));
+}
