@@ -73,7 +73,7 @@ fn what_is_new_is_told_once_to_everybody_and_signed() {
         "\n[[notices]]\nkind = \"webhook\"\nurl = \"{}\"\nsecret_env = \"PATH\"\n\n[[notices]]\nkind = \"slack\"\nurl = \"{}\"\n",
         webhook.address, slack.address
     );
-    let desk = changed("told", &notices);
+    let desk = changed("news-told", &notices);
     assert_eq!(desk.run(&["drift", "--new"]).exit, 2);
     assert!(webhook.came().is_empty(), "only an audit that is written down is told");
     assert_eq!(desk.run(&["drift", "--record"]).exit, 2);
@@ -92,13 +92,13 @@ fn what_is_new_is_told_once_to_everybody_and_signed() {
     assert_eq!(came.len(), 3, "a server that is out of order is asked again");
     let text: Value = serde_json::from_str(&came[2].1).unwrap();
     let text = text["text"].as_str().unwrap();
-    assert!(text.starts_with("*imgctl drift: 2 new, 0 over*\n• told/prod told: mixed"), "{text}");
+    assert!(text.starts_with("*imgctl drift: 2 new, 0 over*\n• news-told/prod news-told: mixed"), "{text}");
 }
 
 #[test]
 fn what_nobody_took_is_told_again_and_its_address_is_never_shown() {
     let listener = Listener::new(&[403, 200]);
-    let desk = changed("untold", &format!("\n[[notices]]\nkind = \"slack\"\nurl = \"{}\"\n", listener.address));
+    let desk = changed("news-untold", &format!("\n[[notices]]\nkind = \"slack\"\nurl = \"{}\"\n", listener.address));
     let refused = desk.run(&["drift", "--record"]);
     assert_eq!(refused.exit, 1, "{}{}", refused.out, refused.err);
     assert!(refused.err.contains("the notice slack was not taken: the answer was 403"), "{}", refused.err);
@@ -110,7 +110,7 @@ fn what_nobody_took_is_told_again_and_its_address_is_never_shown() {
 
 #[test]
 fn an_address_that_is_not_set_is_found_before_anything_is_asked() {
-    let desk = changed("unset", "\n[[notices]]\nkind = \"slack\"\nurl_env = \"NO_SUCH_VARIABLE\"\n");
+    let desk = changed("news-unset", "\n[[notices]]\nkind = \"slack\"\nurl_env = \"NO_SUCH_VARIABLE\"\n");
     let refused = desk.run(&["drift", "--record"]);
     assert_eq!(refused.exit, 1);
     assert!(

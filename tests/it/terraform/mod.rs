@@ -16,6 +16,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// One of `terraform/examples`, in a copy of `terraform/` that is the test's own: `infra/` on its desk.
 struct Terraform {
@@ -53,6 +54,7 @@ impl Terraform {
         command.args(arguments).env("PATH", path).env("XDG_DATA_HOME", &self.data);
         command.env("TF_CLI_CONFIG_FILE", &self.configuration).env("CHECKPOINT_DISABLE", "1");
         command.envs(self.variables.iter().map(|(name, value)| (format!("TF_VAR_{name}"), value)));
+        let _turn = Turn::take();
         ran(&mut command)
     }
 
@@ -101,6 +103,28 @@ impl Terraform {
 
     fn state(&self) -> String {
         self.folder.join("terraform.tfstate").display().to_string()
+    }
+}
+
+/// Two at a time: each keeps a processor and 800 MB busy, and what waits too long for the lab is asked for twice by the
+/// provider, which then finds its own subnet in the way.
+struct Turn;
+
+static FREE: (Mutex<u8>, Condvar) = (Mutex::new(2), Condvar::new());
+
+impl Turn {
+    fn take() -> Self {
+        let free = FREE.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = FREE.1.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *FREE.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        FREE.1.notify_one();
     }
 }
 
