@@ -38,4 +38,11 @@ pub fn calls(figures: &mut Figures, groups: usize) {
     figures.add(&format!("promote.{groups}.calls"), promote, "calls", "the two writes a group needs", writes);
     let rollback = run(&["rollback", "web/prod", "--yes"], &[0]);
     figures.add(&format!("rollback.{groups}.calls"), rollback, "calls", "the two writes a group needs", writes);
+    // Five hundred are looked at beside Terraform itself.
+    if groups < 500 {
+        let drift = run(&["drift"], &[0, 2]);
+        // One group, its template's version and its instances, asked one by one, as Terraform's provider does.
+        let peer = 3.0 * count(groups);
+        figures.add(&format!("drift.{groups}.calls"), drift, "calls", "three reads a group, one by one", peer);
+    }
 }
