@@ -47,6 +47,8 @@ pub struct Config {
 pub struct AwsConfig {
     pub region: Option<Region>,
     pub profile: Option<String>,
+    /// Whether `drift` asks CloudTrail who changed what.
+    pub cloudtrail: bool,
 }
 
 /// How to speak to one registry. Credentials come from the docker config.
@@ -223,7 +225,7 @@ pub fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Con
 fn aws_of(surroundings: &Surroundings) -> AwsConfig {
     let region = surroundings.variable("AWS_REGION").or_else(|| surroundings.variable("AWS_DEFAULT_REGION"));
     let profile = surroundings.variable("AWS_PROFILE").map(str::to_owned);
-    AwsConfig { region: region.and_then(|region| region.parse().ok()), profile }
+    AwsConfig { region: region.and_then(|region| region.parse().ok()), profile, cloudtrail: false }
 }
 
 #[cfg(test)]

@@ -151,7 +151,12 @@ impl Setup {
 
     pub async fn aws(&self) -> Arc<Aws> {
         let aws = &self.config.aws;
-        let aws = Aws::new(AwsSettings { region: aws.region.clone(), profile: aws.profile.clone() }).await;
+        let aws = Aws::new(AwsSettings {
+            region: aws.region.clone(),
+            profile: aws.profile.clone(),
+            cloudtrail: aws.cloudtrail,
+        });
+        let aws = aws.await;
         Arc::new(aws.remembering(Arc::new(FactFile::beside(&self.config.ledger))))
     }
 

@@ -97,32 +97,39 @@ async fn look(
         .collect::<Result<Vec<_>, FlowError>>()?;
     let acknowledgements = Lookup(&*ctx.store.view()?).acknowledgements()?.into_iter().collect();
     looked.findings = plan::drift(&witnesses, &acknowledgements, looked.at);
-    attribute(ctx, &mut looked.findings, &sights, limit).await;
+    let unknown = attribute(ctx, &mut looked.findings, &sights, limit).await;
+    looked.unasked.extend(unknown);
     Ok(looked)
 }
 
 /// What the code says of each slot, and where.
 type Code = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
 
-/// Asks who changed what neither the ledger nor the code wanted. Who cannot be asked, or does not know, is not named.
+/// Asks who changed what neither the ledger nor the code wanted. Who does not know is not named; what could not be asked is
+/// the answer.
 async fn attribute(
     ctx: &Ctx<'_>,
     findings: &mut [Finding],
     sights: &BTreeMap<TargetId, Sight>,
     limit: Option<Limit<'_>>,
-) {
+) -> BTreeSet<String> {
     let changed = findings.iter_mut().filter(|finding| finding.kind.is_somebodys_change() && finding.is_drift());
     let asks = changed.map(async |finding| {
         let (Some(Sight::Seen(observed)), Some(target)) =
             (sights.get(&finding.target), ctx.fleet.target(&finding.target))
         else {
-            return;
+            return None;
         };
-        let author = within(limit, target.author(observed, finding.slot.as_ref())).await;
-        finding.by = author.and_then(Result::ok).flatten();
+        match within(limit, target.author(observed, finding.slot.as_ref())).await? {
+            Ok(author) => {
+                finding.by = author;
+                None
+            }
+            Err(error) => Some(format!("who changed it: {error}")),
+        }
     });
     let asks: Vec<_> = asks.collect();
-    stream::iter(asks).buffered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
+    stream::iter(asks).buffered(SIDE_BY_SIDE).filter_map(std::future::ready).collect().await
 }
 
 /// How long an answer may take, and the sign that it is too late.

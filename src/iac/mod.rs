@@ -1,5 +1,6 @@
 //! Readers of infrastructure code: bytes in, declared images out. Pure: nothing here opens a file.
 
+mod cloudformation;
 mod encrypted;
 mod manifest;
 mod passphrase;
@@ -9,6 +10,8 @@ mod position;
 mod target_image;
 mod target_service;
 mod target_workload;
+mod template_text;
+mod template_value;
 mod terraform_containers;
 mod terraform_plan;
 mod terraform_resource;
@@ -39,8 +42,13 @@ pub struct Format {
 }
 
 /// Every format that can be read. The first that recognises the bytes reads them.
-pub static FORMATS: &[Format] =
-    &[terraform_plan::FORMAT, terraform_show::FORMAT, terraform_state::FORMAT, manifest::FORMAT];
+pub static FORMATS: &[Format] = &[
+    terraform_plan::FORMAT,
+    terraform_show::FORMAT,
+    terraform_state::FORMAT,
+    cloudformation::FORMAT,
+    manifest::FORMAT,
+];
 
 /// Detects the format of `bytes` and reads what they declare. `file` is named in errors; the passphrase opens what OpenTofu
 /// has encrypted.
@@ -71,6 +79,9 @@ fn readable(file: &str, bytes: &[u8]) -> Result<(), IacError> {
 
 /// What can be said of bytes that no format claims.
 fn unrecognised(file: &str, bytes: &[u8]) -> IacError {
+    if bytes.windows(b"AWS::".len()).any(|window| window == b"AWS::") {
+        return IacError::LooseTemplate { file: file.to_owned() };
+    }
     match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
         Ok(_) => IacError::Unrecognised { file: file.to_owned() },
         Err(error) => json_error(file, &error),
@@ -234,6 +245,10 @@ pub enum IacError {
     Newer { file: String, version: u64, terraform: Option<String>, at: Position },
     #[error("`{file}` is not laid out as Terraform writes a state ({at})")]
     Layout { file: String, at: Position },
+    #[error("the template of `{stack}` in `{file}` cannot be read ({at})")]
+    Template { file: String, stack: String, at: Position },
+    #[error("`{file}` is a CloudFormation template, and does not tell what a stack was made of")]
+    LooseTemplate { file: String },
     #[error("`{file}` holds `{address}` in the form of Terraform 0.11")]
     Legacy { file: String, address: String },
 }
@@ -281,6 +296,8 @@ impl IacError {
             Self::Newer { .. } | Self::NewerShow { .. } => {
                 "upgrade imgctl, or write the state with the Terraform that the project is pinned to"
             }
+            Self::Template { .. } => "look at it: aws cloudformation get-template --template-stage Processed",
+            Self::LooseTemplate { .. } => "name the stack: imgctl drift --state cloudformation://STACK",
             Self::Legacy { .. } => "let the provider rewrite it: terraform apply -refresh-only",
         }
     }
@@ -407,6 +424,7 @@ mod tests {
             ("terraform-state", "flat-attributes.tfstate"),
             ("terraform-show", "root.json sorted-keys.json"),
             ("terraform-plan", "sorted-keys.json"),
+            ("cloudformation-stack", "groups.json services.json"),
             ("kubernetes-manifest", "documents.yaml list.json"),
         ];
         let states = names.iter().flat_map(|(format, names)| {

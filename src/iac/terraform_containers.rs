@@ -99,7 +99,7 @@ impl Attributes for EcsService {
         let place = place(self.id);
         let image = match self.task_definition.get().map(last) {
             _ if sensitive.hides(&["task_definition"]) => unknown("its `task_definition` is marked sensitive"),
-            Some(text) => revision(&text),
+            Some(text) => revision("task_definition", &text),
             None => unknown("its `task_definition` names none"),
         };
         vec![Found { place, subject: Subject::Service { cluster, name }, image }]
@@ -107,12 +107,12 @@ impl Attributes for EcsService {
 }
 
 /// `web:7`; the family alone means whatever revision is the newest at that moment.
-fn revision(text: &str) -> DeclaredImage {
+pub(super) fn revision(attribute: &str, text: &str) -> DeclaredImage {
     match text.rsplit_once(':') {
         Some((family, number)) if number.parse::<u64>().is_ok() => DeclaredImage::TemplateVersion {
             template: TemplateRef { id: Some(family.to_owned()), name: None },
             version: number.to_owned(),
         },
-        _ => unknown("its `task_definition` names no revision"),
+        _ => unknown(format!("its `{attribute}` names no revision")),
     }
 }

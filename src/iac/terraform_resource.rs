@@ -302,12 +302,13 @@ struct ParameterValue(Option<String>);
 
 impl<'de> Deserialize<'de> for ParameterValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let is_image = |text: &String| {
-            let is_oci = || matches!(text.parse(), Ok(ImageRef::Oci { .. }));
-            text.parse::<AmiId>().is_ok() || is_oci()
-        };
-        Text::deserialize(deserializer).map(|text| Self(text.get().filter(is_image)))
+        Text::deserialize(deserializer).map(|text| Self(text.get().filter(|text| holds_image(text))))
     }
+}
+
+/// Whether a parameter's value is an AMI id or a container image by digest.
+pub(super) fn holds_image(text: &str) -> bool {
+    text.parse::<AmiId>().is_ok() || matches!(text.parse(), Ok(ImageRef::Oci { .. }))
 }
 
 impl Attributes for Parameter {

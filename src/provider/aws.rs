@@ -3,11 +3,13 @@
 mod access;
 mod failure;
 mod kept;
+mod trail;
 mod turns;
 
 pub use access::{Access, Role, RoleArn};
 pub use failure::{AwsError, Call, classify};
 pub(in crate::provider) use kept::{Place, account_of};
+pub(in crate::provider) use trail::{names, sets};
 
 use crate::model::{Facts, NoFacts, Region};
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -36,6 +38,8 @@ pub struct AwsSettings {
     /// Where images and targets are that name no region themselves.
     pub region: Option<Region>,
     pub profile: Option<String>,
+    /// Whether CloudTrail is asked who changed what.
+    pub cloudtrail: bool,
 }
 
 /// Who the credentials belong to (STS GetCallerIdentity).
@@ -87,6 +91,8 @@ pub struct Aws {
     identity: OnceCell<Identity>,
     others: Mutex<BTreeMap<Access, Arc<Aws>>>,
     facts: Arc<dyn Facts>,
+    trail: bool,
+    trails: Mutex<BTreeMap<(Region, &'static str), trail::Read>>,
 }
 
 impl Aws {
@@ -108,7 +114,7 @@ impl Aws {
         if let Ok(name) = AppName::new(concat!("imgctl-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        Self { region, ..Self::from_config(loader.load().await) }
+        Self { region, trail: settings.cloudtrail, ..Self::from_config(loader.load().await) }
     }
 
     /// With a config made elsewhere; its region is the one to use where none is named.
@@ -123,6 +129,8 @@ impl Aws {
             identity: OnceCell::new(),
             others: Mutex::default(),
             facts: Arc::new(NoFacts),
+            trail: false,
+            trails: Mutex::default(),
         }
     }
 
@@ -135,7 +143,8 @@ impl Aws {
         let other = others.entry(access.clone()).or_insert_with(|| {
             let other = Self::from_config(access::config(&self.config, access));
             let facts = Arc::clone(&self.facts);
-            Arc::new(Self { region: self.region.clone(), access: access.clone(), facts, ..other })
+            let (region, access) = (self.region.clone(), access.clone());
+            Arc::new(Self { region, access, facts, trail: self.trail, ..other })
         });
         Arc::clone(other)
     }
@@ -178,6 +187,14 @@ impl Aws {
 
     pub fn ssm(&self, region: &Region) -> aws_sdk_ssm::Client {
         aws_sdk_ssm::Client::new(&self.config_in(region))
+    }
+
+    pub fn cloudformation(&self, region: &Region) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(&self.config_in(region))
+    }
+
+    pub fn cloudtrail(&self, region: &Region) -> aws_sdk_cloudtrail::Client {
+        aws_sdk_cloudtrail::Client::new(&self.config_in(region))
     }
 
     /// An endpoint of one's own (an emulator, MinIO) answers to one name: buckets stand in the path there.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod anchors;
+mod attribution;
 mod clusters;
 mod conformance;
 mod endings;

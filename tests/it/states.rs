@@ -158,3 +158,50 @@ fn an_encrypted_state_is_opened_by_the_passphrase_of_the_environment() {
     let config = r#"key_provider "pbkdf2" "state" { passphrase = "a passphrase for tests" }"#;
     says(&drift("TF_ENCRYPTION", config), 0, &["No target to look at"]);
 }
+
+/// A stack is asked for itself: what its template says, with its parameters as they were when it was last updated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_code_as_cloudformation_tells_it() {
+    let desk = Desk::new("stacked/prod", &["stacked"], "");
+    let amis = ["stacked-1", "stacked-2"].map(|name| desk.lab.ami(name, &json!({})));
+    let template = "AWSTemplateFormatVersion: '2010-09-09'\n\
+        Parameters: {Ami: {Type: String}, Password: {Type: String, NoEcho: true}}\n\
+        Resources:\n\
+        \x20 Template:\n\
+        \x20   Type: AWS::EC2::LaunchTemplate\n\
+        \x20   Properties: {LaunchTemplateName: stacked, LaunchTemplateData: {ImageId: !Ref Ami, InstanceType: m6i.large}}\n\
+        \x20 Group:\n\
+        \x20   Type: AWS::AutoScaling::AutoScalingGroup\n\
+        \x20   Properties:\n\
+        \x20     AutoScalingGroupName: stacked\n\
+        \x20     MinSize: '1'\n\
+        \x20     MaxSize: '1'\n\
+        \x20     AvailabilityZones: [eu-west-1a]\n\
+        \x20     LaunchTemplate: {LaunchTemplateId: !Ref Template, Version: !GetAtt Template.LatestVersionNumber}\n";
+    let stacks = crate::support::aws(desk.lab).await.cloudformation(&"eu-west-1".parse().unwrap());
+    let parameter = |key: &str, value: &str| {
+        aws_sdk_cloudformation::types::Parameter::builder().parameter_key(key).parameter_value(value).build()
+    };
+    let made = stacks.create_stack().stack_name("stacked-prod").template_body(template);
+    let made = made.parameters(parameter("Ami", &amis[0])).parameters(parameter("Password", "CANARY"));
+    let id = made.send().await.unwrap().stack_id.unwrap();
+    for (number, ami) in (1..).zip(&amis) {
+        desk.done(&["record", &format!("stacked@{number}"), ami]);
+    }
+    desk.done(&["promote", "stacked@1", "prod", "--yes"]);
+    says(&desk.run(&["drift", "--state", "cloudformation://stacked-prod"]), 0, &["in sync"]);
+    says(&desk.run(&["drift", "--state", &format!("cloudformation://{id}")]), 0, &["in sync"]);
+
+    // The release went on, and the stack's parameter did not.
+    desk.done(&["promote", "stacked@2", "prod", "--yes"]);
+    let config = fs::read_to_string(desk.path("imgctl.toml")).unwrap();
+    let iac = "\n[[channels.stacked.prod.iac]]\nkind = \"cloudformation-stack\"\nregion = \"eu-west-1\"\n\
+               source = \"cloudformation://stacked-prod\"\n";
+    fs::write(desk.path("imgctl.toml"), config + iac).unwrap();
+    says(&desk.run(&["drift"]), 2, &["stale code", &amis[0], "Template in cloudformation://stacked-prod"]);
+
+    says(&desk.run(&["drift", "--state", "cloudformation://none"]), 1, &["there is no stack `cloudformation://none`"]);
+    says(&desk.run(&["drift", "--state", "cloudformation://a/b"]), 64, &["cloudformation://STACK"]);
+    fs::write(desk.path("web.yaml"), template).unwrap();
+    says(&desk.run(&["drift", "--state", "web.yaml"]), 1, &["is a CloudFormation template", "cloudformation://STACK"]);
+}

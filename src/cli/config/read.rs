@@ -40,7 +40,8 @@ pub(super) fn config(root: Section<'_>, place: &Place<'_>) -> Config {
     }
     if let Some(aws) = root.section("aws") {
         let region = aws.parsed("region").map(Spanned::into_inner);
-        config.aws = AwsConfig { region, profile: aws.text("profile").map(Spanned::into_inner) };
+        let profile = aws.text("profile").map(Spanned::into_inner);
+        config.aws = AwsConfig { region, profile, cloudtrail: aws.flag("cloudtrail").unwrap_or_default() };
         aws.finish();
     }
     config.aws.region = place.surroundings.region.clone().or(config.aws.region);
@@ -278,7 +279,7 @@ fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {
     let words: Vec<String> = kinds.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     section.required_text("kind", &format!("what it is ({})", words.join(", ")))?;
     let kind = section.choice("kind", &kinds);
-    let source = section.required_text("source", "the file's path, s3://BUCKET/KEY or a URL");
+    let source = section.required_text("source", "the file's path, s3://BUCKET/KEY, cloudformation://STACK or a URL");
     let address = source.and_then(|source| match StateAddress::parse(source.get_ref(), place.directory) {
         Ok(address) => Some((address.name(source.get_ref()), address)),
         Err(wanted) => {
@@ -286,10 +287,10 @@ fn read_iac(section: Section<'_>, place: &Place<'_>) -> Option<IacSource> {
             None
         }
     });
-    // Where the bucket is, and who may read it, is nobody else's business.
-    let is_in_s3 = address.as_ref().is_some_and(|(_, address)| matches!(address, StateAddress::S3 { .. }));
-    let region = if is_in_s3 { section.parsed("region").map(Spanned::into_inner) } else { None };
-    let access = if is_in_s3 { spec::read_access(&section, "s3") } else { Access::default() };
+    // Where the bucket or the stack is, and who may read it, is nobody else's business.
+    let is_in_aws = address.as_ref().is_some_and(|(_, address)| address.is_in_aws());
+    let region = if is_in_aws { section.parsed("region").map(Spanned::into_inner) } else { None };
+    let access = if is_in_aws { spec::read_access(&section, "iac") } else { Access::default() };
     section.finish();
     let (kind, (name, address)) = (kind?.into_inner(), address?);
     Some(IacSource { kind: kind.to_owned(), spec: StateSpec { address, name, region, access } })

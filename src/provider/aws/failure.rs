@@ -36,6 +36,8 @@ pub struct Call {
 impl Call {
     fn service(&self) -> &'static str {
         match self.action.split_once(':').map_or(self.action, |(service, _)| service) {
+            "cloudformation" => "CloudFormation",
+            "cloudtrail" => "CloudTrail",
             "ec2" => "EC2",
             "autoscaling" => "Auto Scaling",
             "ecs" => "ECS",
@@ -60,7 +62,7 @@ impl fmt::Display for Call {
 pub struct Cause(String);
 
 /// Why a call to AWS failed. Messages carry no secret: AWS puts none into its own.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AwsError {
     #[error("{call} needs AWS credentials, and none were found")]
     NoCredentials { call: Call },

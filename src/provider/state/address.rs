@@ -1,5 +1,6 @@
 //! The address of a state: a file, an object of S3, or a URL.
 
+use crate::model::Region;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,11 @@ pub enum StateAddress {
     S3 {
         bucket: String,
         key: String,
+    },
+    /// `cloudformation://STACK`: its name, or its ARN, which names the region too.
+    Stack {
+        stack: String,
+        region: Option<Region>,
     },
     Http(HttpAddress),
 }
@@ -56,6 +62,16 @@ impl StateAddress {
                 }
                 _ => Err("expected s3://BUCKET/KEY".to_owned()),
             },
+            Some((scheme, rest)) if scheme == "cloudformation" => {
+                let is_arn = rest.starts_with("arn:");
+                let region = rest.split(':').nth(3).filter(|_| is_arn).map(str::parse).transpose();
+                match region {
+                    Ok(region) if !rest.is_empty() && is_arn == region.is_some() && (is_arn || is_stack_name(rest)) => {
+                        Ok(Self::Stack { stack: rest.to_owned(), region })
+                    }
+                    _ => Err("expected cloudformation://STACK, the stack's name or ARN".to_owned()),
+                }
+            }
             Some((scheme, rest)) if scheme == "http" || scheme == "https" => {
                 let is_bare = rest.is_empty() || rest.starts_with('/');
                 if is_bare {
@@ -68,13 +84,24 @@ impl StateAddress {
         }
     }
 
+    /// Whether AWS's credentials and a region are needed for it.
+    pub fn is_in_aws(&self) -> bool {
+        matches!(self, Self::S3 { .. } | Self::Stack { .. })
+    }
+
     /// How it is named to a person: `text` is what that person wrote, and has no secret in it but a URL's.
     pub fn name(&self, text: &str) -> String {
         match self {
             Self::Http(url) => url.to_string(),
-            Self::File(_) | Self::S3 { .. } => text.to_owned(),
+            Self::File(_) | Self::S3 { .. } | Self::Stack { .. } => text.to_owned(),
         }
     }
+}
+
+/// Letters, digits and hyphens, a letter first
+/// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html>).
+fn is_stack_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 #[cfg(test)]
@@ -92,6 +119,22 @@ mod tests {
         let (bucket, key) = ("states".to_owned(), "env:/prod/web.tfstate".to_owned());
         assert_eq!(parse("s3://states/env:/prod/web.tfstate"), Ok(StateAddress::S3 { bucket, key }));
         for bad in ["s3://", "s3://states", "s3://states/", "s3:///key", "https://", "http:///x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stack_is_named_or_its_arn_is_given() {
+        let stack = |text: &str, region: Option<&str>| {
+            let region = region.map(|region| region.parse().unwrap());
+            Ok(StateAddress::Stack { stack: text.to_owned(), region })
+        };
+        assert_eq!(parse("cloudformation://web-prod"), stack("web-prod", None));
+        let arn = "arn:aws:cloudformation:eu-west-1:123456789012:stack/web-prod/11111111-2222";
+        assert_eq!(parse(&format!("cloudformation://{arn}")), stack(arn, Some("eu-west-1")));
+        for bad in
+            ["cloudformation://", "cloudformation://1web", "cloudformation://web/prod", "cloudformation://arn:aws"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@ mod address;
 mod file;
 mod http;
 mod s3;
+mod stack;
 mod stdin;
 
 pub use address::{HttpAddress, StateAddress};
@@ -31,29 +32,38 @@ pub struct StateSpec {
     pub address: StateAddress,
     /// How it is named in findings and errors.
     pub name: String,
-    /// Of an object in S3: where the bucket is, and with which credentials it is read.
+    /// Of an object in S3 or a stack: where it is, and with which credentials it is read.
     pub region: Option<Region>,
     pub access: Access,
 }
 
-/// A state, ready to be fetched. Sends nothing. `aws` is asked for only where S3 is meant.
+/// A state, ready to be fetched. Sends nothing. `aws` is needed only where S3 or CloudFormation is meant.
 ///
 /// # Errors
-/// An object in S3 without a region, where none is configured either.
+/// An object in S3 or a stack without a region, where none is configured either.
 pub fn open(
     spec: &StateSpec,
     aws: Option<&Arc<Aws>>,
     credentials: &HttpCredentials,
 ) -> Result<Box<dyn StateSource>, FetchError> {
     let name = spec.name.clone();
+    let place = || {
+        let unplaced = || FetchError::NoRegion { name: spec.name.clone() };
+        let aws = aws.ok_or_else(unplaced)?.under(&spec.access);
+        let region = spec.region.clone().or_else(|| aws.region().cloned()).ok_or_else(unplaced)?;
+        Ok((aws, region))
+    };
     Ok(match &spec.address {
         StateAddress::File(path) => Box::new(StateFile::new(name, path)),
         StateAddress::Http(address) => Box::new(http::StateUrl::new(address.clone(), credentials.clone())),
         StateAddress::S3 { bucket, key } => {
-            let unplaced = || FetchError::NoRegion { name: spec.name.clone() };
-            let aws = aws.ok_or_else(unplaced)?.under(&spec.access);
-            let region = spec.region.clone().or_else(|| aws.region().cloned()).ok_or_else(unplaced)?;
+            let (aws, region) = place()?;
             Box::new(s3::StateObject { name, bucket: bucket.clone(), key: key.clone(), region, aws })
+        }
+        StateAddress::Stack { stack, region: own } => {
+            let (aws, region) = place()?;
+            let region = own.clone().unwrap_or(region);
+            Box::new(stack::StateStack { name, stack: stack.clone(), region, aws })
         }
     })
 }
@@ -77,6 +87,8 @@ pub enum FetchError {
     Missing { name: String },
     #[error("`{name}` was answered with HTTP status {status}")]
     Status { name: String, status: u16 },
+    #[error("there is no stack `{name}` in {region}")]
+    NoStack { name: String, region: String },
     #[error("`{name}` has no region, and none is configured")]
     NoRegion { name: String },
     #[error(transparent)]
@@ -102,6 +114,9 @@ impl FetchError {
                     .to_owned()
             }
             Self::Missing { .. } => "look at how the address is written: terraform init shows the backend's".to_owned(),
+            Self::NoStack { .. } => {
+                "look at its name, region and account: aws cloudformation list-stacks --region REGION".to_owned()
+            }
             Self::NoRegion { .. } => "set region in [aws] or beside the source, or AWS_REGION".to_owned(),
             Self::Aws(error) => error.hint(),
             Self::Read { .. } | Self::Unreachable { .. } | Self::Status { .. } => return None,

@@ -12,5 +12,6 @@ module "iam" {
 
   anchor_parameters = ["/imgctl/ledger"]
   anchor_buckets    = ["acme-audit"]
+  stacks            = [var.name]
   states            = ["acme-terraform/${var.name}/terraform.tfstate"]
 }

@@ -22,6 +22,11 @@ locals {
     roles       = var.pass_roles
     parameters  = [for name in var.parameters : "${local.arn}:ssm:*:*:parameter/${trimprefix(name, "/")}"]
 
+    # And the stacks within it, whose names begin with its own.
+    stacks = flatten([for name in var.stacks : [
+      "${local.arn}:cloudformation:*:*:stack/${name}/*", "${local.arn}:cloudformation:*:*:stack/${name}-*/*",
+    ]])
+
     anchor_parameters = [for name in var.anchor_parameters : "${local.arn}:ssm:*:*:parameter/${trimprefix(name, "/")}"]
     anchor_buckets    = [for name in var.anchor_buckets : "${local.arn}:s3:::${name}"]
     objects = concat(

@@ -63,6 +63,12 @@ variable "states" {
   default     = []
 }
 
+variable "stacks" {
+  description = "The CloudFormation stacks that `imgctl drift` reads."
+  type        = list(string)
+  default     = []
+}
+
 variable "partition" {
   description = "aws, aws-cn or aws-us-gov."
   type        = string

@@ -141,6 +141,21 @@ fn promote_and_return(desk: &Desk) {
     desk.done(&["untag", "moved@1", "good"]);
 }
 
+/// A stack, and one that it imports from.
+fn stacks(lab: &Lab) {
+    let exports = json!({"Resources": {"T": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {"Ami": {"Value": "ami-1", "Export": {"Name": "base-ami"}}}});
+    let imports = json!({"Resources": {"Template": {"Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": {"ImageId": {"Fn::ImportValue": "base-ami"}}}}}});
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client = crate::support::aws(lab).await.cloudformation(&"eu-west-1".parse().unwrap());
+        for (name, template) in [("base", exports), ("web", imports)] {
+            let make = client.create_stack().stack_name(name).template_body(template.to_string());
+            make.send().await.unwrap();
+        }
+    });
+}
+
 #[test]
 fn each_policy_allows_what_is_called_and_nothing_else() {
     let folder = scratch();
@@ -168,9 +183,15 @@ fn each_policy_allows_what_is_called_and_nothing_else() {
     fits("reader", reader, &none, &seen);
 
     desk.done(&["ledger", "anchor"]);
+    stacks(lab);
+    let bad = lab.ami("moved-4", &json!({}));
+    lab.post("drift", &json!({"kind": "default-version", "group": "base", "ami": bad}));
+    let config = fs::read_to_string(desk.path("imgctl.toml")).unwrap();
+    fs::write(desk.path("imgctl.toml"), config.replacen("[aws]", "[aws]\ncloudtrail = true", 1)).unwrap();
     let audited = made(lab, || {
         desk.done(&["ledger", "verify", "--anchored"]);
         desk.run(&["drift"]);
+        desk.run(&["drift", "--state", "cloudformation://web"]);
     });
     fits("auditor", auditor, reader, &audited);
 }

@@ -17,6 +17,7 @@ from emulator.app import LabApp
 from emulator.calls import CallLog
 from emulator.control import Control
 from emulator.faults import Faults
+from emulator.patches import trail
 from emulator.warm import make_moto
 from emulator.warm_calls import first_calls
 
@@ -44,6 +45,7 @@ def main() -> None:
     clock.set_scale(options.time_scale)
     faults = Faults()
     calls = CallLog(options.log)
+    trail.follow(calls)
     moto = make_moto()
     app = LabApp(moto, calls, faults)
     app.latency_ms = options.latency_ms

@@ -14,6 +14,7 @@ from emulator.calls import Call, CallLog
 from emulator.errors import Answer, answer, code_in, crashed
 from emulator.faults import Faults
 from emulator.lock import BACKEND
+from emulator.patches import stacks
 from emulator.request import AwsRequest, read
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -73,6 +74,8 @@ class LabApp:
 
         try:
             with BACKEND:
+                if request.service == "cloudformation":
+                    stacks.install_in_cloudformation()
                 parts = self.moto(environ, start_response)
                 body = b"".join(parts)
                 close = getattr(parts, "close", None)

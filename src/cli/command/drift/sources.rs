@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Args)]
 pub struct Sources {
-    /// Read this state, plan (terraform show -json) or manifest: a file, s3://BUCKET/KEY, a URL, or `-` for standard input.
-    /// May be given several times
+    /// Read this state, plan (terraform show -json) or manifest: a file, s3://BUCKET/KEY, a URL,
+    /// cloudformation://STACK, or `-` for standard input. May be given several times
     #[arg(long, value_name = "FILE")]
     state: Vec<String>,
 }
@@ -29,8 +29,7 @@ impl Sources {
             sources.push(Box::new(StateStdin));
         }
         let specs = if self.state.is_empty() { configured(channels, setup) } else { self.named(setup)? };
-        let is_in_s3 = specs.iter().any(|spec| matches!(spec.address, StateAddress::S3 { .. }));
-        let aws = if is_in_s3 { Some(setup.aws().await) } else { None };
+        let aws = if specs.iter().any(|spec| spec.address.is_in_aws()) { Some(setup.aws().await) } else { None };
         let variable = |name: &str| setup.surroundings.variables.get(name).cloned();
         let credentials =
             HttpCredentials { user: variable("TF_HTTP_USERNAME"), password: variable("TF_HTTP_PASSWORD") };

@@ -14,7 +14,8 @@ use super::template::Templates;
 use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
 use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Region, Revision, SlotName, Step, TargetId};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Aws, names, sets};
+use serde_json::Value;
 use stand::{Spot, Stand};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -110,10 +111,34 @@ impl Observe for AsgTarget {
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
         let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
+        let template = match spot {
+            Some(Spot::Version { template, .. }) => Some(template.as_str()),
+            Some(Spot::Image(_)) | None => None,
+        };
+        if let Some(moved) = self.mover(template).await? {
+            return Ok(Some(moved));
+        }
         match spot {
             Some(Spot::Version { template, number, .. }) => self.templates.author_of(template, *number).await,
             Some(Spot::Image(_)) | None => Ok(None),
         }
+    }
+}
+
+impl AsgTarget {
+    /// Who pointed the group to what it launches, or moved the default that it follows, as CloudTrail has it.
+    async fn mover(&self, template: Option<&str>) -> Result<Option<Attribution>, TargetError> {
+        if !self.aws.reads_trail() {
+            return Ok(None);
+        }
+        let group = self.spec.group.as_str();
+        let (own, default) = (["UpdateAutoScalingGroup", "StartInstanceRefresh"], ["ModifyLaunchTemplate"]);
+        let images = ["launchTemplate", "mixedInstancesPolicy"];
+        let points = |request: &Value| names(request, &[group]) && sets(request, &images);
+        let pointed = self.aws.last_change(&self.spec.region, &own, points).await?;
+        let moves = |request: &Value| template.is_some_and(|id| names(request, &[id]));
+        let moved = self.aws.last_change(&self.spec.region, &default, moves).await?;
+        Ok(pointed.into_iter().chain(moved).max_by_key(|by| by.at))
     }
 }
 

@@ -14,8 +14,9 @@ mod wire;
 use super::ecs_settings::EcsSettings;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
 use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Region, Revision, SlotName, Step, TargetId};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Aws, names, sets};
 use revisions::Facts;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -119,6 +120,13 @@ impl Observe for EcsTarget {
     }
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        let EcsSettings { service, .. } = &self.spec.settings;
+        if self.aws.reads_trail() {
+            let moves = |request: &Value| names(request, &[service]) && sets(request, &["taskDefinition"]);
+            if let Some(by) = self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await? {
+                return Ok(Some(by));
+            }
+        }
         Ok(self.fresh(observed.revision.as_str()).await?.author())
     }
 }

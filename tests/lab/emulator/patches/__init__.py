@@ -3,11 +3,14 @@
 Every module has `install()`, which replaces methods of moto's classes; nothing in site-packages is changed.
 """
 
-from emulator.patches import autoscaling, buckets, ecr, images, image_lifecycle, launch_templates, launches, speed, templates_api
+from emulator.patches import (
+    autoscaling, buckets, ecr, images, image_lifecycle, launch_templates, launches, speed, stacks, templates_api,
+    trail,
+)
 
 
 def install_all() -> None:
     for module in (
-        speed, launch_templates, templates_api, images, image_lifecycle, launches, autoscaling, ecr, buckets,
+        speed, launch_templates, templates_api, images, image_lifecycle, launches, autoscaling, ecr, buckets, stacks, trail,
     ):
         module.install()
