@@ -63,10 +63,11 @@ async fn stop(ctx: &Ctx<'_>, rollout: &Rollout, step: &Step, reason: &str) -> Re
     Ok(Some(Stopped { target: step.target.clone(), cancelled, running }))
 }
 
-/// Cancels the target's deployment if it is this rollout's. On a target that is gone there is nothing to cancel.
+/// Cancels the target's deployment if it is this rollout's. On a target that is gone, or whose template is, there is
+/// nothing to cancel.
 async fn cancel(target: &dyn Target, step: &Step, ordered: Option<&Revision>) -> Result<Option<String>, TargetError> {
     let observed = match target.observe().await {
-        Err(TargetError::Gone { .. }) => return Ok(None),
+        Err(TargetError::Gone { .. } | TargetError::Dangling { .. }) => return Ok(None),
         answer => answer?,
     };
     let ours = observed.deployment.filter(|deployment| deployment.is_active()).filter(|deployment| {

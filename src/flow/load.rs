@@ -120,6 +120,7 @@ pub(super) fn sight(answer: &Result<Observed, TargetError>) -> Sight {
             let fix = error.hint().unwrap_or_else(|| "imgctl drift shows what else is wrong with it".to_owned());
             Sight::Gone { why: error.to_string(), fix }
         }
+        Err(TargetError::Dangling { what, hint }) => Sight::Dangling { why: what.clone(), fix: hint.clone() },
         Err(error) => {
             let fix = error.hint().unwrap_or_else(|| "run the same command again".to_owned());
             Sight::Unreachable { why: error.to_string(), fix }

@@ -3,7 +3,7 @@
 use super::terraform_containers::{EcsService, TaskDefinition};
 use super::terraform_value::{Blocks, IndexKey, Sensitive, Text};
 use super::terraform_workload::{CronJob, DaemonSet, Deployment, StatefulSet};
-use super::{DeclaredImage, Place, Subject, TemplateRef};
+use super::{Declared, DeclaredImage, Place, Subject, TemplateRef};
 use crate::model::{AmiId, ImageRef, SlotName};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
@@ -13,6 +13,14 @@ pub(super) struct Found {
     pub place: Place,
     pub subject: Subject,
     pub image: DeclaredImage,
+}
+
+impl Found {
+    /// As the resource at this address of this file declares it.
+    pub(super) fn declare(self, file: &str, address: &str) -> Declared {
+        let Self { place, subject, image } = self;
+        Declared { source: file.to_owned(), address: address.to_owned(), place, subject, image }
+    }
 }
 
 /// One instance of a resource: `count` and `for_each` make several.

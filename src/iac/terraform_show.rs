@@ -21,12 +21,23 @@ fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Declared>, IacError> {
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(wrong)?;
     envelope.must_be_format_1(file, bytes)?;
     let Document { values } = serde_json::from_slice(bytes).map_err(wrong)?;
-    let heads = values.unwrap_or_default();
+    let mut declared = walk(file, bytes, Within::Document, &values.unwrap_or_default()).map_err(wrong)?;
+    declared.sort();
+    Ok(declared)
+}
+
+/// What the state declares that is printed within a plan (`prior_state`): the state as the plan's refresh left it.
+pub(super) fn prior_state(file: &str, bytes: &[u8]) -> Result<Vec<Declared>, serde_json::Error> {
+    let Plan { prior_state } = serde_json::from_slice(bytes)?;
+    let values = prior_state.and_then(|state| state.values).unwrap_or_default();
+    walk(file, bytes, Within::Plan, &values)
+}
+
+fn walk(file: &str, bytes: &[u8], within: Within, heads: &Root) -> Result<Vec<Declared>, serde_json::Error> {
     let mut declared = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let walk = Walk { file, module: heads.root_module.as_ref(), within: Within::Document, declared: &mut declared };
-    walk.deserialize(&mut json).map_err(wrong)?;
-    declared.sort();
+    let walk = Walk { file, module: heads.root_module.as_ref(), within, declared: &mut declared };
+    walk.deserialize(&mut json)?;
     Ok(declared)
 }
 
@@ -67,6 +78,11 @@ struct Document {
     values: Option<Root>,
 }
 
+#[derive(Deserialize)]
+struct Plan {
+    prior_state: Option<Document>,
+}
+
 #[derive(Deserialize, Default)]
 struct Root {
     root_module: Option<Module>,
@@ -93,9 +109,10 @@ struct Head {
     sensitive_values: Marks,
 }
 
-/// Where the walk is; the way down is `values`, `root_module`, then modules in modules.
+/// Where the walk is; the way down is `prior_state` (of a plan), `values`, `root_module`, then modules in modules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {
+    Plan,
     Document,
     Values,
     Module,
@@ -132,6 +149,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let Walk { file, module, within, declared } = self;
         while let Some(key) = map.next_key::<String>()? {
             match (within, &*key, module) {
+                (Within::Plan, "prior_state", _) => {
+                    map.next_value_seed(Walk { file, module, within: Within::Document, declared: &mut *declared })?;
+                }
                 (Within::Document, "values", _) => {
                     map.next_value_seed(Walk { file, module, within: Within::Values, declared: &mut *declared })?;
                 }
@@ -231,8 +251,7 @@ impl Head {
     }
 
     fn declare(&self, file: &str, found: Found) -> Declared {
-        let Found { place, subject, image } = found;
-        let address = self.address.chars().filter(|c| !c.is_control()).collect();
-        Declared { source: file.to_owned(), address, place, subject, image }
+        let address: String = self.address.chars().filter(|c| !c.is_control()).collect();
+        found.declare(file, &address)
     }
 }

@@ -55,6 +55,8 @@ enum World {
     AsDeclared,
     Elsewhere,
     Absent,
+    /// There, and launching from what is not.
+    Adrift,
     Unreadable,
 }
 
@@ -64,6 +66,7 @@ fn verdict(is_recorded: bool, code: Code, world: World) -> FindingKind {
     match (is_recorded, code, world) {
         (_, _, World::Unreadable) => Unreachable,
         (_, _, World::Absent) => Gone,
+        (_, _, World::Adrift) => Dangling,
         (false, _, World::AsRecorded | World::AsDeclared | World::Elsewhere) => Untracked,
         (true, Code::Silent | Code::Agrees, World::AsRecorded) => InSync,
         (true, Code::Differs, World::AsRecorded) => StaleCode,
@@ -97,6 +100,10 @@ fn of_target(witnesses: &Witnesses) -> Vec<Finding> {
         Sight::Gone { why, fix } => {
             let found = whole(witnesses, World::Absent, format!("it is not there: {why}"));
             vec![Finding { remedy: Some(format!("bring it back, or {fix}")), ..found }]
+        }
+        Sight::Dangling { why, fix } => {
+            let found = whole(witnesses, World::Adrift, format!("{why}: the next launch fails"));
+            vec![Finding { remedy: Some(fix.clone()), ..found }]
         }
         Sight::Seen(observed) => of_observed(witnesses, observed),
     }
@@ -384,6 +391,7 @@ mod tests {
     fn sight(text: &str) -> Sight {
         match text {
             "none" => return Sight::Gone { why: "no Auto Scaling group `web`".into(), fix: "mend its name".into() },
+            "adrift" => return Sight::Dangling { why: "no template".into(), fix: "terraform apply".into() },
             "unreadable" => {
                 return Sight::Unreachable { why: "access denied".into(), fix: "imgctl status web/prod".into() };
             }
@@ -500,6 +508,9 @@ mod tests {
         check("- | b | a", &[&format!("warning untracked ledger: {both}")]);
         for row in ["a | a | none", "a | b | none", "- | - | none", "- | b | none"] {
             check(row, &["error gone world: it is not there: no Auto Scaling group `web`"]);
+        }
+        for row in ["a | a | adrift", "a | b | adrift", "- | - | adrift"] {
+            check(row, &["error dangling world: no template: the next launch fails"]);
         }
         for row in ["a | a | unreadable", "a | b | unreadable", "- | - | unreadable", "- | b | unreadable"] {
             check(row, &["error unreachable nobody: it could not be observed: access denied"]);
@@ -642,7 +653,8 @@ mod tests {
         assert_eq!(remedy("a | b | b"), [format!("let the code say what web@1.4.2 is, then: {promote}")]);
         assert_eq!(remedy("- | - | a"), ["imgctl record web@VERSION SOURCE, then: imgctl promote web@VERSION prod"]);
         assert_eq!(remedy("a | - | none"), ["bring it back, or mend its name"]);
-        for row in ["a | b | a", "a | b | c", "a | - | a runs 1 b", "a | - | a via $Latest", "a | - | unreadable"] {
+        let rows = ["a | b | a", "a | b | c", "a | - | a runs 1 b", "a | - | a via $Latest", "a | - | unreadable"];
+        for row in rows.into_iter().chain(["a | - | adrift"]) {
             assert!(
                 remedy(row).iter().all(|remedy| remedy.contains("imgctl ") || remedy.contains("terraform ")),
                 "{row}"

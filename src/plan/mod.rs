@@ -79,6 +79,12 @@ pub enum Sight {
         /// What names it, and where that can be mended.
         fix: String,
     },
+    /// It is there, and what it launches from is not.
+    Dangling {
+        why: String,
+        /// What it could launch from.
+        fix: String,
+    },
     /// No answer: unknown, and never taken for good.
     Unreachable {
         why: String,

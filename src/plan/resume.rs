@@ -38,7 +38,7 @@ pub fn resume(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Left> {
 fn left(snapshot: &Snapshot, rollout: &Rollout, step: &Step) -> Left {
     let observed = match snapshot.targets.get(&step.target).map(|view| &view.sight) {
         Some(Sight::Seen(observed)) => observed,
-        Some(Sight::Gone { why, .. } | Sight::Unreachable { why, .. }) => {
+        Some(Sight::Gone { why, .. } | Sight::Dangling { why, .. } | Sight::Unreachable { why, .. }) => {
             return Left::Unseen { step: step.clone(), why: why.clone() };
         }
         None => {

@@ -52,6 +52,9 @@ pub(super) fn need(snapshot: &Snapshot, id: &TargetId, view: &TargetView, image:
         Sight::Gone { why, fix } => {
             return blocked(Blocker::new(BlockerKind::Gone, id, why, fix));
         }
+        Sight::Dangling { why, fix } => {
+            return blocked(Blocker::new(BlockerKind::Obstacle, id, why, fix));
+        }
         Sight::Unreachable { why, fix } => {
             return blocked(Blocker::new(BlockerKind::Unknown, id, why, fix));
         }

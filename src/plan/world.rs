@@ -130,6 +130,7 @@ impl World {
     fn target(&mut self, id: &str, words: &[&str]) {
         let sight = match words {
             ["gone"] => Sight::Gone { why: "there is no such group".into(), fix: "mend its name".into() },
+            ["dangling"] => Sight::Dangling { why: "its template is not there".into(), fix: "make it again".into() },
             ["unreachable"] => Sight::Unreachable { why: "no answer".into(), fix: "ask again".into() },
             _ => Sight::Seen(Box::new(observed(id, words))),
         };

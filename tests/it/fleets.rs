@@ -145,7 +145,7 @@ async fn a_template_that_is_gone_leaves_only_its_own_group_unknown_whatever_is_r
     let template = show["config"]["template_id"].as_str().unwrap();
     ec2.delete_launch_template().launch_template_id(template).send().await.unwrap();
     for known in ["remembered", "forgotten"] {
-        assert!(line("g-gone-1").contains("gone:"), "{known}");
+        assert!(line("g-gone-1").contains("dangling:"), "{known}");
         assert_eq!(line("g-gone-2"), before, "{known}");
         drop(fs::remove_file(desk.path("data/imgctl/facts")));
     }
@@ -172,7 +172,7 @@ async fn a_plan_finds_a_version_that_was_deleted_under_its_group() {
     let ec2 = crate::support::aws(lab()).await.ec2(&REGION.parse().unwrap());
     ec2.delete_launch_template_versions().launch_template_id(template).versions("2").send().await.unwrap();
     assert_eq!(survey(Depth::Running).await.unwrap().revision, seen.revision, "what it says is known for ever");
-    assert!(matches!(survey(Depth::Deploying).await, Err(TargetError::Gone { .. })), "and that it is there is not");
+    assert!(matches!(survey(Depth::Deploying).await, Err(TargetError::Dangling { .. })), "and that it is there is not");
 }
 
 /// AWS clients that repeat as often as imgctl's, and wait a hundredth of the time.

@@ -144,6 +144,52 @@ fn what_terraform_prints_is_code_like_the_state_itself() {
     says(&found, 2, &["stale code", "ami-0123456789abcdef0", "aws_launch_template.web in plan.json"]);
 }
 
+/// Terraform prints what its refresh has found as if it were the state: that is no reason to believe it.
+#[test]
+fn a_refresh_only_plan_hides_no_drift() {
+    let (desk, state) = stage("refreshed");
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let attributes = |at: usize| state["resources"][at]["instances"][0]["attributes"].clone();
+    let (template, group) = (attributes(0), attributes(1));
+    let (mut live_template, mut live_group) = (template.clone(), group.clone());
+    let bad = desk.lab.ami("refreshed-2", &json!({}));
+    desk.lab.post("drift", &json!({"group": "refreshed", "kind": "template-version", "ami": bad}));
+    (live_template["image_id"], live_template["latest_version"]) = (json!(bad), json!(2));
+    live_group["launch_template"][0]["version"] = json!("2");
+    let resource = |kind: &str, rest: serde_json::Value| {
+        let mut resource = rest;
+        let address = format!("{kind}.web");
+        for (key, value) in [("address", &*address), ("mode", "managed"), ("type", kind), ("name", "web")] {
+            resource[key] = json!(value);
+        }
+        resource
+    };
+    let change = |kind: &str, before: &serde_json::Value, after: &serde_json::Value| {
+        let marks = json!({"user_data": true});
+        resource(
+            kind,
+            json!({"change": {"actions": ["update"], "before": before, "after": after, "after_unknown": {},
+            "before_sensitive": marks, "after_sensitive": marks}}),
+        )
+    };
+    let live = |kind: &str, values: &serde_json::Value| {
+        resource(kind, json!({"values": values, "sensitive_values": {"user_data": true}}))
+    };
+    let kinds = ["aws_launch_template", "aws_autoscaling_group"];
+    let prior = [live(kinds[0], &live_template), live(kinds[1], &live_group)];
+    let plan = json!({
+        "format_version": "1.2", "planned_values": {"root_module": {}},
+        "resource_drift": [change(kinds[0], &template, &live_template), change(kinds[1], &group, &live_group)],
+        "prior_state": {"format_version": "1.0", "values": {"root_module": {"resources": prior}}},
+    });
+    fs::write(desk.path("refresh.json"), plan.to_string()).unwrap();
+    let found = desk.run(&["drift", "--state", "refresh.json"]);
+    let good = template["image_id"].as_str().unwrap();
+    let declared = format!("declared  {good}@eu-west-1 (aws_launch_template.web in refresh.json)");
+    says(&found, 2, &["tampered", "mixed", &declared]);
+    assert!(!found.out.contains("reverted"), "{}", found.out);
+}
+
 #[test]
 fn an_encrypted_state_is_opened_by_the_passphrase_of_the_environment() {
     let desk = Desk::new("sealed/prod", &[], "");

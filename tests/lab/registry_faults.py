@@ -1,7 +1,8 @@
 """A reverse proxy in front of the open registry that misbehaves on request.
 
 Control, on the proxy's own address: `POST /_faults` with {kind, repo?, method?, path?, times?|forever?, ...},
-`GET /_faults`, `DELETE /_faults`. Without faults it passes everything through unchanged.
+`GET /_faults`, `DELETE /_faults`. Without faults it passes everything through unchanged. `GET /_calls` tells the newest
+requests, oldest first, each with `method` and `path`.
 
 kind                 what a client sees, and the extra fields
 -------------------  ------------------------------------------------------------------------------------------------
@@ -17,6 +18,7 @@ paged-tags           tags/list in pages of `size`, with RFC 5988 Link headers (a
 """
 
 import argparse
+import collections
 import contextlib
 import http.client
 import json
@@ -34,6 +36,7 @@ Probe = Callable[[], str | None]
 Headers = list[tuple[str, str]]
 
 HANG_SECONDS = 3600.0
+KEPT_CALLS = 10_000
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host"}
 PATH = re.compile(r"^/v2/(?P<repo>.+)/(?P<what>manifests|blobs|tags|referrers)/(?P<ref>[^?]*)")
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS", 500: "UNKNOWN"}
@@ -82,6 +85,7 @@ class Faults:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.all: list[Fault] = []
+        self.calls: collections.deque[dict[str, str]] = collections.deque(maxlen=KEPT_CALLS)
 
     def take(self, method: str, path: str) -> Fault | None:
         with self.lock:
@@ -167,6 +171,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/_faults"):
             self.answer(self.control(body))
             return
+        if self.path == "/_calls":
+            self.answer(Reply(200, [("Content-Type", "application/json")], json.dumps({"calls": list(self.faults.calls)}).encode()))
+            return
+        self.faults.calls.append({"method": self.command, "path": self.path})
         fault = self.faults.take(self.command, self.path)
         if fault is None:
             self.answer(self.forward(self.command, self.path, body))

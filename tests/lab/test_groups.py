@@ -110,6 +110,63 @@ class GroupsTest(LabTest):
         described = self.ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
         self.assertEqual([(version["VersionNumber"], version["DefaultVersion"]) for version in described], [(2, True)])
 
+    def test_a_group_whose_template_was_deleted_stays_and_cannot_launch(self) -> None:
+        image = self.ami("a")
+        self.group("web", image, size=1)
+        template = self.shown("web")["config"]["template_id"]
+        control("POST", "drift", {"group": "web", "kind": "delete-template"})
+        self.assertEqual(self.described("web")["LaunchTemplate"]["LaunchTemplateId"], template)
+        ask = self.ec2.describe_launch_templates
+        self.refused("InvalidLaunchTemplateId.NotFound", ask, LaunchTemplateIds=[template])
+        ask = self.ec2.describe_launch_template_versions
+        self.refused("InvalidLaunchTemplateId.NotFound", ask, LaunchTemplateId=template, Versions=["1"])
+        self.asg.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=2)
+        self.assertEqual(self.activity()["StatusCode"], "Failed")
+        self.assertIn(template, self.activity()["StatusMessage"])
+        self.assertEqual(self.shown("web")["by_ami"], {image: 1})
+
+    def test_a_group_is_pointed_at_another_template(self) -> None:
+        old, new = self.ami("a"), self.ami("b")
+        own = self.group("web", old, size=1)["template_id"]
+        other = control("POST", "drift", {"group": "web", "kind": "other-template", "ami": new})["template_id"]
+        self.assertNotEqual(other, own)
+        self.assertEqual(self.described("web")["LaunchTemplate"]["LaunchTemplateId"], other)
+        self.update(DesiredCapacity=2)
+        self.assertEqual(self.shown("web")["by_ami"], {old: 1, new: 1})
+
+    def test_a_mixed_policy_is_changed_in_one_place(self) -> None:
+        old, new = self.ami("a"), self.ami("b")
+        overrides = [{"instance_type": "t3.micro"}, {"instance_type": "t3.small", "ami": old}]
+        self.group("web", old, size=2, mixed=overrides, distribution={"OnDemandBaseCapacity": 1})
+        control("POST", "drift", {"group": "web", "kind": "override-version", "ami": new})
+        change = {"OnDemandPercentageAboveBaseCapacity": 50}
+        control("POST", "drift", {"group": "web", "kind": "distribution", "distribution": change})
+        policy = self.described("web")["MixedInstancesPolicy"]
+        base, own = policy["LaunchTemplate"]["LaunchTemplateSpecification"], policy["LaunchTemplate"]["Overrides"][1]
+        self.assertEqual((base["Version"], own["LaunchTemplateSpecification"]["Version"]), ("1", "2"))
+        distribution = policy["InstancesDistribution"]
+        self.assertEqual(distribution["OnDemandBaseCapacity"], 1)
+        self.assertEqual(distribution["OnDemandPercentageAboveBaseCapacity"], 50)
+        self.update(DesiredCapacity=4)
+        self.assertEqual(self.shown("web")["by_ami"], {old: 3, new: 1})
+        self.group("plain", old)
+        with self.assertRaisesRegex(AssertionError, "no mixed instances policy"):
+            control("POST", "drift", {"group": "plain", "kind": "override-version", "ami": new})
+
+    def test_processes_are_suspended_and_tags_put_on(self) -> None:
+        self.group("web", self.ami("a"), tags={"env": "prod"})
+        control("POST", "drift", {"group": "web", "kind": "suspend", "processes": ["Launch"]})
+        control("POST", "drift", {"group": "web", "kind": "tag-group", "tags": {"seen": "yes"}})
+        control("POST", "drift", {"group": "web", "kind": "tag-template", "tags": {"seen": "yes"}})
+        group = self.described("web")
+        self.assertEqual([process["ProcessName"] for process in group["SuspendedProcesses"]], ["Launch"])
+        self.assertEqual({tag["Key"]: tag["Value"] for tag in group["Tags"]}, {"env": "prod", "seen": "yes"})
+        control("POST", "drift", {"group": "web", "kind": "tag-instances", "tags": {"seen": "no"}})
+        found = self.ec2.describe_instances(Filters=[{"Name": "tag:seen", "Values": ["no"]}])["Reservations"]
+        self.assertEqual(len([instance for each in found for instance in each["Instances"]]), 3)
+        found = self.ec2.describe_launch_templates(LaunchTemplateNames=["web"])["LaunchTemplates"][0]
+        self.assertEqual(found["Tags"], [{"Key": "seen", "Value": "yes"}])
+
     def test_launch_configuration_and_the_way_to_a_template(self) -> None:
         image = self.ami("a")
         self.group("web", image, size=1, launch_configuration=True)

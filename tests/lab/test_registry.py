@@ -113,6 +113,14 @@ class RegistryTest(unittest.TestCase):
         status, headers, _ = self.put("3")
         self.assertEqual((status, headers["Location"]), (201, None))
 
+    def test_what_was_asked_is_told(self) -> None:
+        self.push("1")
+        for method in ("HEAD", "GET"):
+            fetch(method, f"{self.proxy}/v2/{self.repo}/manifests/1")
+        told = json.loads(fetch("GET", f"{self.proxy}/_calls")[2])["calls"][-2:]
+        path = f"/v2/{self.repo}/manifests/1"
+        self.assertEqual(told, [{"method": "HEAD", "path": path}, {"method": "GET", "path": path}])
+
     def test_tags_in_pages(self) -> None:
         for tag in ("1", "2", "3", "4", "5"):
             self.push(tag)

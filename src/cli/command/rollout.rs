@@ -177,7 +177,9 @@ fn runs(ending: &Ending) -> String {
                 let counts = observed.running.iter().map(|(image, count)| format!("{count} × {}", image.short()));
                 counts.collect::<Vec<_>>().join(", ")
             }
-            Sight::Gone { why, .. } | Sight::Unreachable { why, .. } => format!("unknown: {why}"),
+            Sight::Gone { why, .. } | Sight::Dangling { why, .. } | Sight::Unreachable { why, .. } => {
+                format!("unknown: {why}")
+            }
         };
         format!("  {target} runs {runs}\n")
     });
@@ -221,7 +223,7 @@ pub fn brings_back(channel: &Channel, cause: &Cause, from: Option<&ImageKey>) ->
 fn running(sight: &Sight) -> Value {
     match sight {
         Sight::Seen(observed) => json!(observed.running),
-        Sight::Gone { .. } | Sight::Unreachable { .. } => Value::Null,
+        Sight::Gone { .. } | Sight::Dangling { .. } | Sight::Unreachable { .. } => Value::Null,
     }
 }
 

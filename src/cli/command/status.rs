@@ -133,6 +133,7 @@ fn runs(sight: &Sight) -> String {
             text
         }
         Sight::Gone { why, .. } => format!("gone: {why}"),
+        Sight::Dangling { why, .. } => format!("dangling: {why}"),
         Sight::Unreachable { why, .. } => format!("unknown: {why}"),
     }
 }
@@ -142,6 +143,7 @@ fn document(standing: &Standing) -> Value {
         let (seen, why) = match sight {
             Sight::Seen(observed) => (Some(observed), None),
             Sight::Gone { why, .. } => (None, Some(format!("gone: {why}"))),
+            Sight::Dangling { why, .. } => (None, Some(format!("dangling: {why}"))),
             Sight::Unreachable { why, .. } => (None, Some(format!("unreachable: {why}"))),
         };
         let mark = match mark(recorded.as_ref(), sight) {

@@ -1,6 +1,7 @@
 //! Launch templates by themselves (for EKS managed node groups, Batch, Spot Fleet): a new version, the default moved to it.
 
 use super::architecture::{self, Launches};
+use super::parameter::Aliases;
 use super::template::{self, Templates, Version, slot_image};
 use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError, launchable};
@@ -236,7 +237,8 @@ impl LaunchTemplate {
         let arch = launches.iter().find_map(|slot| architecture::decide(facts, slot));
         let number = default.number;
         let outline = default.outline();
-        let image = slot_image(region, &number.to_string(), &outline);
+        let aliases = Aliases::read(&self.templates.aws, region, outline.image.as_deref().into_iter()).await;
+        let image = slot_image(region, &number.to_string(), &outline, &aliases);
         let slot: SlotName = SLOT.parse().map_err(|_| self.gone())?;
         let accepts = Accepts::Ami { region: region.clone(), arch };
         let newer =

@@ -20,6 +20,7 @@ pub mod kubernetes;
 pub mod kubernetes_settings;
 pub mod launch_template;
 mod launchable;
+mod parameter;
 mod reference;
 pub mod spec;
 mod template;
@@ -32,6 +33,9 @@ pub enum TargetError {
     /// that the config does not name.
     #[error("there is no {what}")]
     Gone { what: String, keys: Option<&'static str> },
+    /// It is there, and what it starts from is not: what runs goes on, and nothing new can start.
+    #[error("{what}")]
+    Dangling { what: String, hint: String },
     /// Somebody moved it after the plan was made: nothing was done.
     #[error("{target} is at {found}, and the plan was made when it was at {expected}")]
     Moved { target: TargetId, expected: Revision, found: Revision },
@@ -52,7 +56,9 @@ impl TargetError {
         match self {
             Self::Aws(error) => Some(error.hint()),
             Self::Kubernetes(error) => Some(error.hint()),
-            Self::Refused { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::Refused { hint, .. } | Self::Dangling { hint, .. } => {
+                Some(hint.clone()).filter(|hint| !hint.is_empty())
+            }
             Self::Gone { keys, .. } => {
                 let keys = (*keys)?;
                 Some(format!("mend its {keys} in imgctl.toml, or take the target out of the channel"))
@@ -66,7 +72,7 @@ impl TargetError {
         match self {
             Self::Aws(error) => error.is_silence(),
             Self::Kubernetes(error) => error.is_silence(),
-            Self::Gone { .. } | Self::Moved { .. } | Self::Refused { .. } => false,
+            Self::Gone { .. } | Self::Dangling { .. } | Self::Moved { .. } | Self::Refused { .. } => false,
         }
     }
 }

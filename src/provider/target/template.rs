@@ -1,6 +1,7 @@
 //! Launch-template versions: immutable facts that are read once, and new versions with only the image changed.
 
 use super::TargetError;
+use super::parameter::Aliases;
 use super::template_facts::{TemplateFacts, VersionOutline};
 use crate::model::{AmiId, Attribution, ImageRef, Region, SlotImage};
 use crate::provider::aws::{Aws, AwsError, Service, classify};
@@ -51,16 +52,16 @@ impl Version {
 }
 
 /// An image as it stands in a template or policy: an AMI's id, or a parameter that leads to one.
-pub(super) fn launched(region: &Region, text: &str) -> SlotImage {
+pub(super) fn launched(region: &Region, text: &str, aliases: &Aliases) -> SlotImage {
     match text.parse::<AmiId>() {
         Ok(id) => SlotImage::Pinned { image: ImageRef::Ami { region: region.clone(), id } },
-        Err(_) => SlotImage::Floating { through: text.to_owned(), now: None },
+        Err(_) => SlotImage::Floating { through: text.to_owned(), now: aliases.image(region, text) },
     }
 }
 
 /// The image of a version that is reached by this name: a number pins it.
-pub(super) fn slot_image(region: &Region, named: &str, version: &VersionOutline) -> SlotImage {
-    match launched(region, version.image.as_deref().unwrap_or_default()) {
+pub(super) fn slot_image(region: &Region, named: &str, version: &VersionOutline, aliases: &Aliases) -> SlotImage {
+    match launched(region, version.image.as_deref().unwrap_or_default(), aliases) {
         SlotImage::Pinned { image } if named.starts_with('$') => {
             SlotImage::Floating { through: named.to_owned(), now: Some(image) }
         }

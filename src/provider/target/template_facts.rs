@@ -1,5 +1,6 @@
 //! What never changes about launch templates once it was read: what each version says, and architectures.
 
+use super::parameter;
 use super::template::Version;
 use crate::model::{Arch, Obstacle, Region};
 use crate::provider::aws::{Aws, Place, Service};
@@ -20,7 +21,7 @@ pub(super) struct VersionOutline {
 impl VersionOutline {
     /// Why what launches from it cannot be moved.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
-        let through = self.image.as_deref().filter(|image| image.starts_with("resolve:ssm:"))?;
+        let through = self.image.as_deref().filter(|image| image.starts_with(parameter::PREFIX))?;
         let what = format!("launch template {} version {} takes its image from {through}", self.template, self.number);
         let fix = "put the AMI id into the template: AWS cannot roll such a group back".to_owned();
         Some(Obstacle { what, fix })

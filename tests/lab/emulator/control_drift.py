@@ -86,6 +86,77 @@ def delete_version(group: Any, body: Body) -> Body:
     return {"version": number}
 
 
+def other_template(group: Any, body: Body) -> Body:
+    """The group is pointed at another launch template, made from its present version; the image is the request's."""
+    data = {**inherited(_template(group).get_version(group.launch_template_version)), "ImageId": required(body, "ami")}
+    other = group.ec2_backend.create_launch_template(f"{group.name}-other", "made by the lab", data, {})
+    group._set_launch_configuration(None, {"LaunchTemplateId": other.id, "Version": "1"}, None)
+    return {"template_id": other.id}
+
+
+def delete_template(group: Any, _: Body) -> Body:
+    """The launch template is deleted with all its versions, although the group launches from it.
+
+    AWS: EC2 API, DeleteLaunchTemplate: "Deleting a launch template deletes all of its versions"; nothing there asks who
+    uses it. The group and its instances stay, and its launches fail (launches.py).
+    """
+    template = _template(group)
+    group.ec2_backend.delete_launch_template(None, template.id)
+    return {"template_id": template.id}
+
+
+def _policy(group: Any) -> Any:
+    if not group.mixed_instances_policy:
+        raise ControlError(f"group {group.name} has no mixed instances policy")
+    return group.mixed_instances_policy
+
+
+def override_version(group: Any, body: Body) -> Body:
+    """The first override that has a launch template of its own is pointed at a new version of it, with another AMI."""
+    overrides = _policy(group)["LaunchTemplate"]["Overrides"]
+    spec = next((each["LaunchTemplateSpecification"] for each in overrides if each.get("LaunchTemplateSpecification")), None)
+    if spec is None:
+        raise ControlError(f"no override of group {group.name} has a launch template of its own")
+    template = group.ec2_backend.get_launch_template(spec["LaunchTemplateId"])
+    data = {**inherited(template.get_version(spec["Version"])), "ImageId": required(body, "ami")}
+    spec["Version"] = str(template.create_version(data, "").number)
+    return {"template_id": template.id, "version": spec["Version"]}
+
+
+def distribution(group: Any, body: Body) -> Body:
+    """How On-Demand and Spot are mixed: InstancesDistribution, with the request's members changed."""
+    kept = _policy(group).setdefault("InstancesDistribution", {})
+    kept.update(required(body, "distribution"))
+    return {"distribution": dict(kept)}
+
+
+def suspend(group: Any, body: Body) -> Body:
+    """AWS: Auto Scaling User Guide "Suspend and resume Amazon EC2 Auto Scaling processes": all of them, or those named."""
+    group.autoscaling_backend.suspend_processes(group.name, list(body.get("processes") or []))
+    return {"suspended": sorted(each["ProcessName"] for each in group.suspended_processes)}
+
+
+def tag_group(group: Any, body: Body) -> Body:
+    tags = [
+        {"Key": key, "Value": value, "ResourceId": group.name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": "true"}
+        for key, value in required(body, "tags").items()
+    ]
+    group.autoscaling_backend.create_or_update_tags(tags)
+    return {"tags": {tag["Key"]: tag["Value"] for tag in group.tags}}
+
+
+def tag_template(group: Any, body: Body) -> Body:
+    template = _template(group)
+    group.ec2_backend.create_tags([template.id], required(body, "tags"))
+    return {"template_id": template.id}
+
+
+def tag_instances(group: Any, body: Body) -> Body:
+    running = [state.instance.id for state in group.instance_states]
+    group.ec2_backend.create_tags(running, required(body, "tags"))
+    return {"instances": running}
+
+
 def launch_outside(group: Any, body: Body) -> Body:
     """Instances are replaced by hand: started outside the group from another AMI, then attached to it."""
     ami, count = str(required(body, "ami")), int(body.get("count", 1))
@@ -147,6 +218,14 @@ KINDS: dict[str, Callable[[Any, Body], Body]] = {
     "version": existing_version,
     "default-version": default_version,
     "delete-version": delete_version,
+    "other-template": other_template,
+    "delete-template": delete_template,
+    "override-version": override_version,
+    "distribution": distribution,
+    "suspend": suspend,
+    "tag-group": tag_group,
+    "tag-template": tag_template,
+    "tag-instances": tag_instances,
     "latest": latest,
     "default": default,
     "launch-outside": launch_outside,

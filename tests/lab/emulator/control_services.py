@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
+from emulator import clock
 from emulator.control_input import Body, ControlError, account_of, region_of, required
 from emulator.rollout import images
 from emulator.rollout.api import begin, run_at_once, scale
@@ -43,6 +44,7 @@ def _register(backend: Any, family: str, like: Any, changes: Body) -> Any:
     )
     taken = backend.__dict__.setdefault("lab_revisions", {})
     taken[family] = max(taken.get(family, 0), definition.revision)
+    definition.registered_at, definition.registered_by = clock.now(), "arn:aws:iam::123456789012:user/colleague"
     return definition
 
 

@@ -1,6 +1,7 @@
 //! Observing many groups in few calls: 100 groups, 200 template versions and 1,000 instances a call.
 
 use super::super::architecture::{self, Launches};
+use super::super::parameter::Aliases;
 use super::super::template::{launched, slot_image};
 use super::super::template_facts::{TemplateFacts, VersionOutline};
 use super::super::{Depth, TargetError, listed};
@@ -33,6 +34,8 @@ struct Read {
     versions: Versions,
     /// Instance → image.
     images: BTreeMap<String, String>,
+    /// What parameters lead to.
+    aliases: Aliases,
 }
 
 /// Observes the groups of one region.
@@ -52,7 +55,8 @@ pub(super) async fn region(
         let (versions, images) =
             futures_util::join!(versions::read(aws, facts, region, &groups, depth), instances(aws, region, &groups));
         let (versions, images) = (versions?, images?);
-        let read = Read { groups, refused, versions, images };
+        let aliases = Aliases::read(aws, region, versions.images()).await;
+        let read = Read { groups, refused, versions, images, aliases };
         if depth == Depth::Deploying {
             let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
             let launches: Vec<Launches<'_>> = slots.iter().map(|slot| read.launches(slot)).collect();
@@ -210,16 +214,13 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
     };
     for slot in group.slots() {
         let image = match (&slot.named, read.version(&slot.named)) {
-            (Named::Image(image), _) => launched(region, image),
+            (Named::Image(image), _) => launched(region, image, &read.aliases),
             (Named::Version { version: name, .. }, Some(version)) => {
                 observed.notes.extend(newer(read, version));
                 observed.obstacles.extend(version.obstacle());
-                slot_image(region, name, version)
+                slot_image(region, name, version, &read.aliases)
             }
-            (Named::Version { .. }, None) => {
-                let what = format!("the launch-template version that group {} names", group.name);
-                return Err(TargetError::Gone { what, keys: None });
-            }
+            (Named::Version { template, version }, None) => return Err(dangling(group, template, version)),
         };
         let arch = architecture::decide(facts, &read.launches(&slot));
         observed.slots.insert(slot.name, SlotState { image, accepts: Accepts::Ami { region: region.clone(), arch } });
@@ -233,6 +234,18 @@ fn unreadable(region: &Region, group: &Group) -> TargetError {
     TargetError::Refused {
         what: format!("Auto Scaling group {} in {region} names no version that could be read", group.name),
         hint: format!("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {}", group.name),
+    }
+}
+
+/// AWS deletes a template, or a version that is not the default, whoever launches from it (EC2 API, DeleteLaunchTemplate).
+fn dangling(group: &Group, template: &str, version: &str) -> TargetError {
+    let name = &group.name;
+    TargetError::Dangling {
+        what: format!("group {name} launches from version {version} of launch template {template}, which is not there"),
+        hint: format!(
+            "let the code make it again (terraform apply), or: aws autoscaling update-auto-scaling-group \
+             --auto-scaling-group-name {name} --launch-template LaunchTemplateId=ID,Version=NUMBER"
+        ),
     }
 }
 

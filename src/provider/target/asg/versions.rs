@@ -29,6 +29,11 @@ impl Versions {
         self.named.get(&(template.to_owned(), name.to_owned()))
     }
 
+    /// The image of each version, as it stands there.
+    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
+        self.named.values().filter_map(|version| version.image.as_deref())
+    }
+
     pub(super) fn newest(&self, template: &str) -> Option<i64> {
         self.newest.get(template).copied()
     }

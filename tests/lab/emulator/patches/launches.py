@@ -129,6 +129,8 @@ def _launch_from_template(group: Any, count: int, tags: dict[str, str], first: i
         share = len([n for n in range(first, first + count) if n % len(options) == index])
         if not share:
             continue
+        # Refused where it was deleted (EC2 API, error code InvalidLaunchTemplateId.NotFound). Stock: its versions live on.
+        group.ec2_backend.get_launch_template(template.id)
         image_id = resolve(group.account_id, group.region, own_image or version.image_id)
         own_tags = {**tags, **version.instance_tags}
         spec = {"LaunchTemplateId": template.id, "Version": str(version.number)}
