@@ -29,6 +29,11 @@ kind = "terraform-state"
 source = "s3://ro-states/ro.tfstate"
 region = "eu-west-1"
 
+[[channels.ro.prod.iac]]
+kind = "cloudformation-stack"
+source = "cloudformation://ro-stack"
+region = "eu-west-1"
+
 [[channels.api.prod.targets]]
 id = "ro-api"
 kind = "ecs"
@@ -92,11 +97,13 @@ fn only_reads(call: &str) -> bool {
     let (service, action) = call.split_once(':').unwrap();
     match service {
         "registry" | "kubernetes" => ["GET", "HEAD"].contains(&action),
-        _ => ["Describe", "Get", "List", "Head", "BatchGet", "BatchCheck"].iter().any(|word| action.starts_with(word)),
+        _ => ["Describe", "Get", "List", "Head", "Lookup", "BatchGet", "BatchCheck"]
+            .iter()
+            .any(|word| action.starts_with(word)),
     }
 }
 
-/// Every kind of target, released; the state of one of the groups in a bucket.
+/// Every kind of target, released; the state of one of the groups in a bucket, and a stack.
 async fn desk(lab: &'static Lab, good: &str) -> Desk {
     let registry = &lab.env["IMGCTL_LAB_REGISTRY_FAULTS"];
     let overrides = json!([{"instance_type": "t3.micro"}, {"instance_type": "t3.small", "ami": good}]);
@@ -121,8 +128,17 @@ async fn desk(lab: &'static Lab, good: &str) -> Desk {
     let put = s3.put_object().bucket("ro-states").key("ro.tfstate").body(state.to_string().into_bytes().into());
     put.send().await.unwrap();
 
+    let template = format!(
+        "Resources: {{Template: {{Type: 'AWS::EC2::LaunchTemplate', Properties: {{LaunchTemplateName: ro-stack, \
+         LaunchTemplateData: {{ImageId: {good}}}}}}}}}"
+    );
+    let stacks = crate::support::aws(lab).await.cloudformation(&"eu-west-1".parse().unwrap());
+    stacks.create_stack().stack_name("ro-stack").template_body(template).send().await.unwrap();
+
     let more = CONFIG.replace("REGISTRY", registry).replace("TEMPLATE", &id("ro-base"));
     let desk = Desk::in_lab(lab, "ro/prod", &GROUPS, &more);
+    let config = fs::read_to_string(desk.path("imgctl.toml")).unwrap();
+    fs::write(desk.path("imgctl.toml"), config.replacen("[aws]", "[aws]\ncloudtrail = true", 1)).unwrap();
     desk.done(&["record", "ro@1", good]);
     desk.done(&["record", "api@1", &image]);
     for image in ["ro@1", "api@1"] {
@@ -199,6 +215,8 @@ fn everything_was_looked_into(document: &str, made: &BTreeSet<String>) {
     }
     let calls = [
         "autoscaling:DescribeAutoScalingGroups",
+        "cloudformation:GetTemplate",
+        "cloudtrail:LookupEvents",
         "ec2:DescribeImages",
         "ec2:DescribeInstances",
         "ec2:DescribeLaunchTemplateVersions",
