@@ -149,6 +149,11 @@ class GroupsTest(LabTest):
         self.assertEqual(distribution["OnDemandPercentageAboveBaseCapacity"], 50)
         self.update(DesiredCapacity=4)
         self.assertEqual(self.shown("web")["by_ami"], {old: 3, new: 1})
+        control("POST", "drift", {"group": "web", "kind": "add-override", "ami": new, "instance_type": "t3.large"})
+        overrides = self.described("web")["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]
+        self.assertEqual([each["InstanceType"] for each in overrides], ["t3.micro", "t3.small", "t3.large"])
+        self.update(DesiredCapacity=6)
+        self.assertEqual(self.shown("web")["by_ami"], {old: 3, new: 3})
         self.group("plain", old)
         with self.assertRaisesRegex(AssertionError, "no mixed instances policy"):
             control("POST", "drift", {"group": "plain", "kind": "override-version", "ami": new})

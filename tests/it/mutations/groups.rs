@@ -4,7 +4,6 @@ use super::{Row, befall, check, verdicts};
 use crate::support::desk::Desk;
 use crate::support::lab::lab;
 use serde_json::{Value, json};
-use std::fs;
 
 fn one(kind: &str) -> Value {
     json!({"kind": kind})
@@ -84,6 +83,11 @@ fn what_is_done_to_one_part_of_a_mixed_policy_is_told_of_that_part() {
     let rows: Vec<Row> = vec![
         ("mix-base", vec![with("template-version", "ami", json!(bad))], "in-sync tampered"),
         ("mix-override", vec![with("override-version", "ami", json!(bad))], "in-sync tampered"),
+        (
+            "mix-added",
+            vec![json!({"kind": "add-override", "instance_type": "t3.large", "ami": bad})],
+            "in-sync untracked",
+        ),
         ("mix-distribution", vec![with("distribution", "distribution", json!({"OnDemandBaseCapacity": 2}))], "in-sync"),
     ];
     let overrides = json!([{"instance_type": "t3.micro"}, {"instance_type": "t3.small", "ami": good}]);
@@ -93,27 +97,22 @@ fn what_is_done_to_one_part_of_a_mixed_policy_is_told_of_that_part() {
     befall(&desk, "drift", "group", &rows);
     check(&desk, &[], &verdicts(&rows));
     let said = desk.run(&["drift"]).out;
-    for (group, slot) in [("mix-base", "template"), ("mix-override", "t3.small")] {
-        assert!(said.contains(&format!("{group} {slot}  tampered")), "{said}");
+    for line in ["mix-base template  tampered", "mix-override t3.small  tampered", "mix-added t3.large  untracked"] {
+        assert!(said.contains(line), "{line}: {said}");
     }
 }
 
-/// Terraform moves the template and the group, and with no instance refresh nothing else.
 #[test]
-fn code_that_was_applied_and_never_rolled_out_is_told_by_what_runs() {
-    let [good, bad] = ["unrolled-1", "unrolled-2"].map(|name| lab().ami(name, &json!({})));
-    let rows: Vec<Row> = vec![("unrolled", vec![with("template-version", "ami", json!(bad))], "mixed reverted")];
-    let desk = desk("unrolled", &rows, &good, &json!({"size": 2}));
-    befall(&desk, "drift", "group", &rows);
-    let id = &lab().show("unrolled")["config"]["template_id"];
-    let template = json!({"id": id, "name": "unrolled", "image_id": bad, "latest_version": 2, "default_version": 1});
-    let group = json!({"name": "unrolled", "launch_template": [{"id": id, "version": "2"}]});
-    let resource = |kind: &str, attributes: Value| json!({"mode": "managed", "type": kind, "name": "web", "instances": [{"attributes": attributes}]});
-    let resources = [resource("aws_launch_template", template), resource("aws_autoscaling_group", group)];
-    let state =
-        json!({"version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": "l", "resources": resources});
-    fs::write(desk.path("terraform.tfstate"), state.to_string()).unwrap();
-    check(&desk, &["--state", "terraform.tfstate"], &verdicts(&rows));
+fn a_group_that_nobody_may_look_at_any_more_is_unknown_and_the_audit_partial() {
+    let image = lab().ami("denied-1", &json!({}));
+    let rows: Vec<Row> = vec![("denied", Vec::new(), "in-sync")];
+    let desk = desk("denied", &rows, &image, &json!({"size": 1}));
+    let fault = json!({"kind": "denied", "action": "DescribeAutoScalingGroups", "about": "denied", "times": 1});
+    desk.lab.post("fault", &fault);
+    let looked = desk.run(&["drift"]);
+    assert_eq!(looked.exit, 1, "{}{}", looked.out, looked.err);
+    assert!(looked.out.contains("denied/prod denied  unreachable"), "{}", looked.out);
+    check(&desk, &[], &verdicts(&rows));
 }
 
 /// What is done to the image itself: no target is touched, and nobody but a scale-out would notice.

@@ -1,6 +1,7 @@
 //! What somebody changes behind imgctl's back, and what drift says of it: the table of the README, row by row. What Terraform
 //! says of the same was measured with the real provider, and stands there beside it.
 
+mod code;
 mod groups;
 mod parameters;
 mod read_only;

@@ -123,6 +123,16 @@ def override_version(group: Any, body: Body) -> Body:
     return {"template_id": template.id, "version": spec["Version"]}
 
 
+def add_override(group: Any, body: Body) -> Body:
+    """The policy gets another instance type, with a launch template of its own."""
+    name, data = f"{group.name}-added", template_data(group.ec2_backend, required(body, "ami"), body)
+    own = group.ec2_backend.create_launch_template(name, "made by the lab", data, {})
+    spec = {"LaunchTemplateId": own.id, "LaunchTemplateName": own.name, "Version": "1"}
+    override = {"InstanceType": data["InstanceType"], "LaunchTemplateSpecification": spec}
+    _policy(group)["LaunchTemplate"]["Overrides"].append(override)
+    return {"template_id": own.id}
+
+
 def distribution(group: Any, body: Body) -> Body:
     """How On-Demand and Spot are mixed: InstancesDistribution, with the request's members changed."""
     kept = _policy(group).setdefault("InstancesDistribution", {})
@@ -221,6 +231,7 @@ KINDS: dict[str, Callable[[Any, Body], Body]] = {
     "other-template": other_template,
     "delete-template": delete_template,
     "override-version": override_version,
+    "add-override": add_override,
     "distribution": distribution,
     "suspend": suspend,
     "tag-group": tag_group,
