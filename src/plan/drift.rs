@@ -352,6 +352,11 @@ fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
         .as_ref()
         .map_or_else(|| format!("{}@VERSION", channel.name), |recorded| recorded.image.to_string());
     let promote = format!("imgctl promote {release} {}", channel.env);
+    // What keeps it from being moved comes first.
+    let first = match &witnesses.sight {
+        Sight::Seen(observed) => observed.obstacles.first().map(|obstacle| obstacle.fix.clone()),
+        _ => None,
+    };
     Some(match kind {
         InSync => return None,
         StaleCode if witnesses.ignores_image => return None,
@@ -359,21 +364,21 @@ fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
             "let the code say what {release} is, see that `terraform plan` changes nothing, then: terraform apply -refresh-only"
         ),
         Reverted | Conflict => format!("let the code say what {release} is, then: {promote}"),
-        Tampered | Mixed | Floating => promote,
+        Tampered | Mixed | Floating => first.map_or_else(|| promote.clone(), |fix| format!("{fix}; then: {promote}")),
         Untracked => format!(
             "imgctl record {}@VERSION SOURCE, then: imgctl promote {}@VERSION {}",
             channel.name, channel.name, channel.env
         ),
         Gone => format!("bring it back, or mend `{target}` in imgctl.toml"),
         Dangling => format!("imgctl rollback {channel} --check"),
-        Unreachable => format!("imgctl status {channel}"),
+        Unreachable => first.unwrap_or_else(|| format!("imgctl status {channel}")),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Accepts, SlotState};
+    use crate::model::{Accepts, Obstacle, SlotState};
 
     fn image(letter: &str) -> ImageRef {
         format!("ami-{}@eu-west-1", letter.repeat(8)).parse().unwrap()
@@ -659,6 +664,21 @@ mod tests {
                 remedy(row).iter().all(|remedy| remedy.contains("imgctl ") || remedy.contains("terraform ")),
                 "{row}"
             );
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_target_from_being_moved_is_to_be_mended_first() {
+        for (row, expected) in [
+            ("a | - | b", "mend it; then: imgctl promote web@1.4.2 prod"),
+            ("a | - | ? via resolve:ssm:/web", "mend it"),
+        ] {
+            let mut witnesses = witnesses(row);
+            let Sight::Seen(observed) = &mut witnesses.sight else { panic!("{row}") };
+            observed.obstacles.push(Obstacle { what: "cannot be moved".into(), fix: "mend it".into() });
+            let remedies: Vec<String> =
+                seen(&witnesses, &BTreeMap::new()).into_iter().filter_map(|finding| finding.remedy).collect();
+            assert!(remedies.iter().any(|remedy| remedy == expected), "{row}: {remedies:?}");
         }
     }
 

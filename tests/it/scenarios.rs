@@ -74,6 +74,7 @@ scenarios! {
     two_promotions_at_once_have_one_winner
     two_rollbacks_walk_back
     waves_move_a_few_at_a_time
+    what_a_group_launches_from_may_be_gone
     what_cannot_be_promoted_is_said_before_anything_moves
     what_packer_built_is_recorded_from_its_manifest
     without_rights_nothing_is_changed
