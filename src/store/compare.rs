@@ -12,7 +12,7 @@ use std::ops::{Bound, ControlFlow};
 const PAGE: usize = 512;
 
 /// The tables' letters; `#` notes where entries begin.
-pub(super) fn letters() -> impl Iterator<Item = char> {
+pub(super) fn letters() -> impl DoubleEndedIterator<Item = char> {
     Table::ALL.iter().map(|table| table.letter()).chain(['#'])
 }
 

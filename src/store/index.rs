@@ -4,6 +4,7 @@ use super::records::{Applied, Changes, Records, Span, applied, range_over};
 use crate::model::{Order, Seq, ViewError};
 use sled::{Config, Db};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ pub(super) struct Rows<'i> {
     index: &'i Index,
     rows: Option<sled::Iter>,
     /// Read, and not asked for yet.
-    page: std::vec::IntoIter<Row>,
+    page: VecDeque<Row>,
 }
 
 /// How many rows are read under one guard: a guard costs as much as a row.
@@ -64,15 +65,20 @@ impl Iterator for Rows<'_> {
     type Item = Result<Row, ViewError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(row) = self.page.next() {
+        if let Some(row) = self.page.pop_front() {
             return Some(Ok(row));
         }
-        let rows = self.rows.as_mut()?;
-        match self.index.guarded(|_| rows.take(PAGE).collect::<sled::Result<Vec<Row>>>()) {
-            Ok(page) => self.page = page.into_iter(),
-            Err(error) => return Some(Err(error)),
+        let (rows, page) = (self.rows.as_mut()?, &mut self.page);
+        let read = self.index.guarded(|_| {
+            for row in rows.take(PAGE) {
+                page.push_back(row?);
+            }
+            Ok(())
+        });
+        match read {
+            Ok(()) => self.page.pop_front().map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        self.page.next().map(Ok)
     }
 }
 
@@ -190,7 +196,7 @@ impl Index {
         // What is still behind is handed over first; if that fails, so will reading.
         drop(self.settle());
         let rows = self.db.as_ref().map(|db| db.range(from.as_bytes()..to.as_bytes()));
-        Rows { index: self, rows, page: Vec::new().into_iter() }
+        Rows { index: self, rows, page: VecDeque::with_capacity(PAGE) }
     }
 
     /// sled panics on damage that it notices too late; here that is an error like any other.

@@ -11,8 +11,11 @@ use sha2::{Digest as _, Sha256};
 /// How many bytes are read between two reports of progress.
 const REPORT: u64 = 1 << 20;
 
-/// A SHA-256 digest, as bytes: a million of them are compared, few are shown.
-type Hash = [u8; 32];
+/// `sha256:` and 64 digits.
+const DIGEST: usize = 71;
+
+/// A digest as it is written: a million of them are compared, few are read.
+type Hash = [u8; DIGEST];
 
 /// What a line says of its place in the chain, proved by its hash.
 struct Link {
@@ -41,7 +44,9 @@ struct Last {
 
 impl Last {
     fn position(&self) -> Position {
-        Position { seq: self.seq, hash: Digest::of_hash(&self.hash), offset: self.offset }
+        // It was proved to be one, or it is one that the next line claims; which is for the chain to tell.
+        let hash = std::str::from_utf8(&self.hash).ok().and_then(|text| text.parse().ok());
+        Position { seq: self.seq, hash: hash.unwrap_or(Digest::of(b"")), offset: self.offset }
     }
 }
 
@@ -112,12 +117,9 @@ fn link(line: &Line<'_>) -> Result<Link, String> {
         return Ok(link);
     }
     let entry = line.entry()?;
-    let bytes = |digest: &Digest| hash(digest.as_str().as_bytes()).ok_or("a hash of another algorithm");
+    let bytes = |digest: &Digest| digest.as_str().as_bytes().try_into().map_err(|_| "a hash of another algorithm");
     Ok(Link { seq: entry.seq, prev: bytes(&entry.prev)?, hash: bytes(&entry.hash)? })
 }
-
-/// `sha256:` and 64 digits.
-const DIGEST: usize = 71;
 
 /// `None` where the line is another one than imgctl writes today; then it is read as a whole.
 fn quick(line: &[u8]) -> Option<Link> {
@@ -132,32 +134,19 @@ fn quick(line: &[u8]) -> Option<Link> {
     let mut hasher = Sha256::new();
     hasher.update(body);
     hasher.update(line.get(body_and_hash.len() + 1..)?);
-    let own = hash(own)?;
-    (Hash::from(hasher.finalize()) == own).then_some(())?;
-    Some(Link { seq: Seq(std::str::from_utf8(seq).ok()?.parse().ok()?), prev: hash(prev)?, hash: own })
+    let mut digits = [0; DIGEST - 7];
+    hex::encode_to_slice(hasher.finalize(), &mut digits).ok()?;
+    (own.strip_prefix(b"sha256:")? == digits).then_some(())?;
+    Some(Link {
+        seq: Seq(std::str::from_utf8(seq).ok()?.parse().ok()?),
+        prev: prev.try_into().ok()?,
+        hash: own.try_into().ok()?,
+    })
 }
 
 /// The last bytes, as long as a digest is, and those before.
 fn last(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(bytes.len().checked_sub(DIGEST)?)
-}
-
-fn hash(text: &[u8]) -> Option<Hash> {
-    let mut bytes = Hash::default();
-    let (pairs, _) = text.strip_prefix(b"sha256:")?.as_chunks::<2>();
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = nibble(*high)? << 4 | nibble(*low)?;
-    }
-    (pairs.len() == bytes.len()).then_some(bytes)
-}
-
-/// Digits are written in lower case.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }
 
 /// The first entry's own time, and the last one's.

@@ -103,7 +103,8 @@ impl DiskStore {
         // If this cannot be had, the reason is found once the journal is proved.
         let beside = index.and_then(|index| Some((index, self.level(index)?)));
         let mut jobs: VecDeque<Job> = (0..parts.len()).map(Job::Part).collect();
-        jobs.extend(beside.iter().flat_map(|_| compare::letters()).map(Job::Table));
+        // The long tables first, and short ones last: so all threads end at about the same time.
+        jobs.extend(beside.iter().flat_map(|_| compare::letters().rev()).map(Job::Table));
         let (mut proved, mut same) = (Vec::new(), beside.as_ref().map(|_| Ok(true)));
         let answers = side_by_side(jobs, total, progress, &|job, report: &dyn Fn(u64)| match (job, &beside) {
             (Job::Table(letter), Some((index, live))) => Ok(Answer::Table(

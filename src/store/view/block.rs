@@ -54,7 +54,7 @@ impl BlockWriter {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     bytes: Vec<u8>,
-    keys: Vec<u8>,
+    keys: String,
     rows: Vec<Row>,
 }
 
@@ -69,6 +69,8 @@ impl Block {
             last = row.key;
             rows.push(row);
         }
+        // Proved once: what is walked over asks for every key several times.
+        let keys = String::from_utf8(keys).map_err(|_| damaged("a key is not text"))?;
         Ok(Self { bytes, keys, rows })
     }
 
@@ -79,11 +81,11 @@ impl Block {
     /// The key of row `at`.
     pub fn key(&self, at: usize) -> Option<&str> {
         let (from, to) = self.rows.get(at)?.key;
-        std::str::from_utf8(self.keys.get(from..to)?).ok()
+        self.keys.get(from..to)
     }
 
     fn key_bytes(&self, row: &Row) -> &[u8] {
-        self.keys.get(row.key.0..row.key.1).unwrap_or_default()
+        self.keys.as_bytes().get(row.key.0..row.key.1).unwrap_or_default()
     }
 
     /// The value of row `at`; `Some(None)` where the key was removed.

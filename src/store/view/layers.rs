@@ -6,6 +6,7 @@ use super::cache::Cache;
 use super::run::{Cursor, Run};
 use crate::model::{Order, ViewError};
 use crate::store::records::{Changes, Records, Span};
+use std::cmp::Ordering;
 use std::collections::btree_map;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -88,27 +89,32 @@ impl<'s> Source<'s> {
 
 /// Walks sorted sources as one; of equal keys the first source's counts.
 pub(super) fn merge(sources: &mut [Source<'_>], span: &Span, each: &mut Visit<'_>) -> Result<(), ViewError> {
-    let mut key = String::new();
+    // The sources that stand on the key that is next.
+    let mut on: Vec<usize> = Vec::with_capacity(sources.len());
     loop {
         let mut best: Option<(&str, Option<&[u8]>)> = None;
-        for (candidate, value) in sources.iter().filter_map(Source::current) {
-            let better = best.is_none_or(|(best, _)| match span.order {
-                Order::Ascending => candidate < best,
-                Order::Descending => candidate > best,
+        on.clear();
+        for (number, (key, value)) in
+            sources.iter().enumerate().filter_map(|(number, it)| Some((number, it.current()?)))
+        {
+            let order = best.map_or(Ordering::Less, |(best, _)| match span.order {
+                Order::Ascending => key.cmp(best),
+                Order::Descending => best.cmp(key),
             });
-            if better {
-                best = Some((candidate, value));
+            if order.is_lt() {
+                best = Some((key, value));
+                on.clear();
+            }
+            if order.is_le() {
+                on.push(number);
             }
         }
         let Some((found, value)) = best.filter(|(key, _)| within(key, span)) else { return Ok(()) };
         if each(found, value)?.is_break() {
             return Ok(());
         }
-        found.clone_into(&mut key);
-        for source in sources.iter_mut() {
-            if source.current().is_some_and(|(found, _)| found == key) {
-                source.advance()?;
-            }
+        for number in &on {
+            sources.get_mut(*number).map_or(Ok(()), Source::advance)?;
         }
     }
 }
