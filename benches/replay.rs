@@ -3,17 +3,25 @@
 
 use crate::figures::Figures;
 use crate::process::{Watched, imgctl, watched};
+use imgctl::model::{Actor, Cause, Event, ImageRef, Outcome, Revision, SlotChange, Step};
+use imgctl::store::{self, DiskStore, LedgerStore};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const GOOD: &str = "ami-0000000000000000a";
 const BAD: &str = "ami-0000000000000000b";
 /// Every so many groups one instance runs another image than its group's template has.
 const STRAY: usize = 1000;
+/// Targets of one channel.
+const A_CHANNEL: usize = 20;
 /// DescribeLaunchTemplateVersions' page of `$Latest` and `$Default`, one row each where they are the same version.
 const VERSIONS_A_PAGE: usize = 200;
 
@@ -70,18 +78,60 @@ fn look(groups: usize) -> (Watched, f64) {
     };
     run(&["init", "--ledger", "ledger"], 0);
     let target = |number: usize| {
-        format!("[[channels.web.prod.targets]]\nid = \"web-{number}\"\nkind = \"asg\"\nname = \"web-{number}\"\n")
+        let channel = number / A_CHANNEL;
+        format!(
+            "[[channels.web.part-{channel}.targets]]\nid = \"web-{number}\"\nkind = \"asg\"\nname = \"web-{number}\"\n"
+        )
     };
     let targets: String = (0..groups).map(target).collect();
     std::fs::write(dir.path().join("imgctl.toml"), format!("[ledger]\npath = \"ledger\"\n\n{targets}")).unwrap();
     run(&["record", "web@1", GOOD], 0);
-    // Every target is there already, so nothing moves; the look is what is measured.
-    run(&["promote", "web@1", "prod", "--yes"], 0);
-    let _nothing_was_kept = std::fs::remove_file(dir.path().join("ledger/facts"));
+    released(&dir.path().join("ledger"), groups);
+    let _nothing_is_kept = std::fs::remove_file(dir.path().join("ledger/facts"));
     let looked = run(&["drift"], 2);
     let strays = looked.0.out.matches("mixed (").count();
     assert_eq!(strays, groups.div_ceil(STRAY), "every instance that runs another image is found: {}", looked.0.out);
     looked
+}
+
+/// Writes down that all of them were moved to the image, as promotions do: the look is what is measured.
+fn released(ledger: &Path, groups: usize) {
+    let store = store::open(ledger, Duration::from_secs(5)).unwrap();
+    for begin in (0..groups).step_by(A_CHANNEL) {
+        release(&store, begin..groups.min(begin + A_CHANNEL));
+    }
+}
+
+/// The promotion of one channel.
+fn release(store: &DiskStore, numbers: Range<usize>) {
+    let to = ImageRef::Ami { region: "eu-west-1".parse().unwrap(), id: GOOD.parse().unwrap() };
+    let revision = |number: usize| -> Revision { format!("lt-{number:017}:1").parse().unwrap() };
+    let step = |(number, at): (u32, usize)| Step {
+        number,
+        target: format!("web-{at}").parse().unwrap(),
+        wave: 1,
+        slots: [("template".parse().unwrap(), SlotChange { from: None, to: to.clone() })].into(),
+        expect: revision(at),
+        exact: None,
+        interrupts: None,
+        notes: Vec::new(),
+    };
+    let channel = format!("web/part-{}", numbers.start / A_CHANNEL).parse().unwrap();
+    let steps: Vec<Step> = (1..).zip(numbers.clone()).map(step).collect();
+    let rollout = store.view().unwrap().head().seq.next();
+    let (image, cause) = ("web@1".parse().unwrap(), Cause::Promote);
+    let started = Event::RolloutStarted { channel, image, from: None, cause, reason: None, steps: steps.clone() };
+    let mut events = vec![started];
+    for (at, each) in numbers.zip(&steps) {
+        let (step, revision) = (each.number, revision(at));
+        events.push(Event::StepStarted { rollout, step });
+        events.push(Event::StepDeployed { rollout, step, revision: revision.clone(), deployment: None });
+        let (slots, running) = (each.wanted(), [(to.clone(), 1)].into());
+        events.push(Event::StepSucceeded { rollout, step, revision, slots, running });
+    }
+    events.push(Event::RolloutFinished { rollout, outcome: Outcome::Succeeded });
+    let by = Actor { who: "bench@machine".into(), ..Actor::default() };
+    store.append_all(Timestamp::now(), &by, &events).unwrap();
 }
 
 /// Answers one connection's requests for as long as it lasts.
@@ -164,9 +214,13 @@ impl Cloud {
                 set(action, "reservationSet", &all(ELEMENTS.instance, numbers), "")
             }
             "DescribeImages" => {
-                let images = [GOOD, BAD].map(|image| ELEMENTS.image.replace("IMAGE", image));
-                set(action, "imagesSet", &images.concat(), "")
+                let asked: Vec<&String> =
+                    form.iter().filter(|(key, _)| key.starts_with("ImageId.")).map(|(_, id)| id).collect();
+                let known = [GOOD, BAD].into_iter().filter(|id| asked.is_empty() || asked.iter().any(|one| one == id));
+                let images: String = known.map(|image| ELEMENTS.image.replace("IMAGE", image)).collect();
+                set(action, "imagesSet", &images, "")
             }
+            "DescribeImageAttribute" => set(action, "launchPermission", "", ""),
             "DescribeInstanceTypes" => {
                 let kind = "<item><instanceType>t3.micro</instanceType><processorInfo><supportedArchitectures><item>x86_64</item></supportedArchitectures></processorInfo></item>";
                 set(action, "instanceTypeSet", kind, "")
@@ -176,7 +230,8 @@ impl Cloud {
     }
 
     fn put(&self, element: &str, number: usize) -> String {
-        let is_stray = number.is_multiple_of(STRAY) && element.starts_with("<item><reservationId>");
+        let is_instance = element.starts_with("<item><reservationId>");
+        let is_stray = is_instance && number.is_multiple_of(STRAY);
         let image = if is_stray { BAD } else { GOOD };
         let element = element.trim_end().replace("NUMBER", &number.to_string());
         element.replace("PADDED", &format!("{number:017}")).replace("IMAGE", image)

@@ -120,12 +120,13 @@ async fn attribute(
         else {
             return None;
         };
-        match within(limit, target.author(observed, finding.slot.as_ref())).await? {
-            Ok(author) => {
+        match within(limit, target.author(observed, finding.slot.as_ref())).await {
+            Some(Ok(author)) => {
                 finding.by = author;
                 None
             }
-            Err(error) => Some(format!("who changed it: {error}")),
+            Some(Err(error)) => Some(format!("who changed it: {error}")),
+            None => Some("who changed it".to_owned()),
         }
     });
     let asks: Vec<_> = asks.collect();

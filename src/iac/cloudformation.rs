@@ -28,6 +28,8 @@ struct Stack {
     #[serde(default)]
     stack_name: String,
     #[serde(default)]
+    stack_status: String,
+    #[serde(default)]
     parameters: Vec<Parameter>,
     #[serde(default)]
     outputs: Vec<Output>,
@@ -105,6 +107,7 @@ fn read(file: &str, path: &str, stack: &Stack, declared: &mut Vec<Declared>) -> 
         let Some(name) = clean(logical) else { continue };
         let address = format!("{path}{name}");
         for (subject, image) in resource.declares(kind) {
+            let image = stack.unsettled().unwrap_or(image);
             let (source, address, place) = (file.to_owned(), address.clone(), place.clone());
             declared.push(Declared { source, address, place, subject, image });
         }
@@ -116,6 +119,14 @@ fn read(file: &str, path: &str, stack: &Stack, declared: &mut Vec<Declared>) -> 
 }
 
 impl Stack {
+    /// Why its template does not say what was made: an update is under way, or stopped half way
+    /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>).
+    fn unsettled(&self) -> Option<DeclaredImage> {
+        let status = self.stack_status.as_str();
+        let moves = status.ends_with("_IN_PROGRESS") && !status.ends_with("COMPLETE_CLEANUP_IN_PROGRESS");
+        (moves || status.ends_with("_FAILED")).then(|| unknown(format!("its stack is in the state {status}")))
+    }
+
     fn scope<'a>(&self, template: &'a Value) -> Scope<'a> {
         let value = |each: &Parameter| each.resolved_value.clone().unwrap_or_else(|| each.parameter_value.clone());
         let mut parameters = self.pseudo_parameters();
@@ -141,17 +152,21 @@ impl Stack {
         // arn:PARTITION:cloudformation:REGION:ACCOUNT:stack/NAME/UUID
         let part = |at: usize| self.stack_id.split(':').nth(at).unwrap_or_default().to_owned();
         let partition = part(1);
-        let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-        [
+        // Of other partitions it is not known.
+        let suffix = match partition.as_str() {
+            "aws" | "aws-us-gov" => Some("amazonaws.com"),
+            "aws-cn" => Some("amazonaws.com.cn"),
+            _ => None,
+        };
+        let suffix = suffix.map(|suffix| ("AWS::URLSuffix".to_owned(), suffix.to_owned()));
+        let known = [
             ("AWS::Partition", partition),
             ("AWS::Region", part(3)),
             ("AWS::AccountId", part(4)),
             ("AWS::StackId", self.stack_id.clone()),
             ("AWS::StackName", self.stack_name.clone()),
-            ("AWS::URLSuffix", suffix.to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        ];
+        known.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(suffix).collect()
     }
 }
 
@@ -217,8 +232,13 @@ impl<'a> Physical<'a> {
         let mixed = &["MixedInstancesPolicy", "LaunchTemplate"][..];
         take("template", self.at(&["LaunchTemplate"]));
         take("template", self.at(&[mixed, &["LaunchTemplateSpecification"]].concat()));
-        let overrides = self.at(&[mixed, &["Overrides"]].concat()).ok().and_then(Value::as_array);
-        for (number, each) in (1..).zip(overrides.into_iter().flatten()) {
+        let overrides = self.at(&[mixed, &["Overrides"]].concat());
+        if let Err(why) = &overrides {
+            take("template", Err(why.clone()));
+        }
+        let overrides = overrides.ok().and_then(Value::as_array);
+        let there = |each: &&Value| !self.scope.branch(each).is_ok_and(Value::is_null);
+        for (number, each) in (1..).zip(overrides.into_iter().flatten().filter(there)) {
             let each = Physical { properties: each, ..*self };
             // Overrides by requirements have no instance type.
             let name = each.text(&["InstanceType"]).ok().flatten().unwrap_or_else(|| format!("override-{number}"));
@@ -239,10 +259,14 @@ impl<'a> Physical<'a> {
         let named = |key: &str| of.text(&[key]).map(|text| text.and_then(|text| clean(&text)));
         let read = || Ok((named("LaunchTemplateId")?, named("LaunchTemplateName")?, named("Version")?));
         match read() {
-            Ok((id, name, version)) => DeclaredImage::TemplateVersion {
-                template: TemplateRef { id, name },
-                version: version.unwrap_or_else(|| "$Default".to_owned()),
-            },
+            // Which version is the default is not the stack's to say, and CloudFormation takes no such word.
+            Ok((_, _, None)) => unknown("its launch template is named without a version"),
+            Ok((_, _, Some(version))) if version == "$Default" => {
+                unknown("it follows `$Default`, which the stack does not tell")
+            }
+            Ok((id, name, Some(version))) => {
+                DeclaredImage::TemplateVersion { template: TemplateRef { id, name }, version }
+            }
             Err::<_, String>(why) => unknown(format!("its launch template is not known: {why}")),
         }
     }
@@ -276,7 +300,8 @@ impl<'a> Physical<'a> {
                     let name = each.text(&["Name"]).ok().flatten().and_then(|name| clean(&name));
                     (subject(name), each.image(&["Image"]))
                 };
-                containers.iter().map(read).collect()
+                let there = |each: &&Value| !self.scope.branch(each).is_ok_and(Value::is_null);
+                containers.iter().filter(there).map(read).collect()
             }
             _ => vec![(subject(None), unknown("its `ContainerDefinitions` are not a list of containers"))],
         }

@@ -63,6 +63,9 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, ..) if style == granit_parser::ScalarStyle::Plain && tag.is_none() => {
                 if matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
                     Value::Null
+                } else if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
+                    // `True` is the flag that a parameter spells `true`.
+                    Value::String(text.to_ascii_lowercase())
                 } else {
                     Value::String(text.into_owned())
                 }
@@ -122,14 +125,14 @@ mod tests {
     #[test]
     fn short_forms_are_the_functions_that_they_stand_for() {
         let template = "A: !Ref Ami\nB: !GetAtt Lt.LatestVersionNumber\nC: !Sub '${X}-y'\nD: !If [Big, !Ref One, 7]\n\
-                        E: !Join\n- ':'\n- - a\n  - !Condition c\nF: {Ref: Ami} # said\nG: ~\nH: \"\"\nI: 007\n";
+                        E: !Join\n- ':'\n- - a\n  - !Condition c\nF: {Ref: Ami} # said\nG: ~\nH: \"\"\nI: 007\nJ: True\n";
         let expected = json!({
             "A": {"Ref": "Ami"},
             "B": {"Fn::GetAtt": ["Lt", "LatestVersionNumber"]},
             "C": {"Fn::Sub": "${X}-y"},
             "D": {"Fn::If": ["Big", {"Ref": "One"}, "7"]},
             "E": {"Fn::Join": [":", ["a", {"Condition": "c"}]]},
-            "F": {"Ref": "Ami"}, "G": null, "H": "", "I": "007",
+            "F": {"Ref": "Ami"}, "G": null, "H": "", "I": "007", "J": "true",
         });
         assert_eq!(parse(template), Ok(expected));
         assert_eq!(parse("{\"A\": {\"Ref\": \"Ami\"}, \"B\": 7}"), Ok(json!({"A": {"Ref": "Ami"}, "B": 7})));

@@ -75,8 +75,11 @@ impl Scope<'_> {
         })
     }
 
-    /// The branch of an `Fn::If`, however deep; anything else is itself.
+    /// The branch of an `Fn::If`, however deep; of `AWS::NoValue`, null; anything else is itself.
     fn chosen<'v>(&self, value: &'v Value, depth: usize) -> Result<&'v Value, String> {
+        if value.get("Ref").and_then(Value::as_str) == Some("AWS::NoValue") {
+            return Ok(&Value::Null);
+        }
         let Some([condition, then, otherwise]) = value.get("Fn::If").and_then(Value::as_array).map(Vec::as_slice)
         else {
             return Ok(value);
@@ -135,9 +138,6 @@ impl Scope<'_> {
     }
 
     fn reference(&self, name: &str) -> Known {
-        if name == "AWS::NoValue" {
-            return Ok(None);
-        }
         if let Some(value) = self.parameters.get(name) {
             // What CloudFormation shows in place of a parameter with `NoEcho`.
             let is_masked = !value.is_empty() && value.chars().all(|c| c == '*');
@@ -157,7 +157,6 @@ impl Scope<'_> {
         match (found, attribute) {
             // The number that CloudFormation fills in is that of the version which it made of this very template.
             (Some(("AWS::EC2::LaunchTemplate", _)), "LatestVersionNumber") => Ok(Some("$Latest".to_owned())),
-            (Some(("AWS::EC2::LaunchTemplate", _)), "DefaultVersionNumber") => Ok(Some("$Default".to_owned())),
             (Some(("AWS::EC2::LaunchTemplate", id)), "LaunchTemplateId")
             | (Some(("AWS::ECS::TaskDefinition", id)), "TaskDefinitionArn") => Ok(Some(id.clone())),
             (Some(("AWS::SSM::Parameter", _)), "Value") => {
@@ -195,7 +194,8 @@ impl Scope<'_> {
     /// Map, first key, second key; and a default, where the template uses the language extensions.
     fn mapped(&self, given: &Value, depth: usize) -> Known {
         let key = |at: usize| self.sure(given.get(at), depth);
-        let found = self.section("Mappings", &key(0)?).and_then(|map| map.get(key(1).ok()?)?.get(key(2).ok()?));
+        let (map, first, second) = (key(0)?, key(1)?, key(2)?);
+        let found = self.section("Mappings", &map).and_then(|map| map.get(first)?.get(second));
         match found.or_else(|| given.get(3)?.get("DefaultValue")) {
             Some(value) => self.one(value, depth),
             None => Err("its Fn::FindInMap finds nothing".to_owned()),
@@ -288,7 +288,7 @@ mod tests {
             (json!({"Ref": "AWS::NoValue"}), None),
             (json!({"Ref": "Lt"}), Some("lt-1")),
             (json!({"Fn::GetAtt": ["Lt", "LatestVersionNumber"]}), Some("$Latest")),
-            (json!({"Fn::GetAtt": "Lt.DefaultVersionNumber"}), Some("$Default")),
+            (json!({"Fn::GetAtt": "Lt.LaunchTemplateId"}), Some("lt-1")),
             (json!({"Fn::GetAtt": ["Ami", "Value"]}), Some("ami-1")),
             (json!({"Fn::GetAtt": ["Base", "Outputs.Ami"]}), Some("ami-nested")),
             (json!({"Fn::ImportValue": {"Fn::Sub": "base-${Kind}"}}), Some("ami-exported")),
@@ -311,6 +311,11 @@ mod tests {
     fn what_the_stack_does_not_tell_is_said_and_not_guessed() {
         for (value, expected) in [
             (json!({"Ref": "Secret"}), "its parameter is marked NoEcho"),
+            (json!({"Fn::GetAtt": ["Lt", "DefaultVersionNumber"]}), "it is an attribute that the stack does not tell"),
+            (
+                json!({"Fn::FindInMap": ["Amis", {"Ref": "Secret"}, "y", {"DefaultValue": "ami-2"}]}),
+                "its parameter is marked NoEcho",
+            ),
             (json!({"Ref": "Nobody"}), "it refers to something that the stack does not have"),
             (json!({"Fn::GetAtt": ["Fn", "Id"]}), "it is an attribute that the stack does not tell"),
             (json!("{{resolve:ssm:/ami:3}}"), "it is a dynamic reference, which CloudFormation resolves at an update"),

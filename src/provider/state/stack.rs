@@ -50,6 +50,7 @@ impl StateStack {
             let mut document = json!({
                 "StackId": id,
                 "StackName": described.stack_name(),
+                "StackStatus": described.stack_status().map(|status| status.as_str()).unwrap_or_default(),
                 "Parameters": described.parameters().iter().map(|each| json!({
                     "ParameterKey": each.parameter_key(),
                     "ParameterValue": each.parameter_value().unwrap_or_default(),
@@ -78,7 +79,9 @@ impl StateStack {
                 && error.message().is_some_and(|message| message.contains("does not exist"));
             if is_missing { missing() } else { self.failed("cloudformation:DescribeStacks", error) }
         })?;
-        answer.stacks.unwrap_or_default().into_iter().next().ok_or_else(missing)
+        // Asked for by its id, a stack that was deleted is described for 90 days.
+        let is_gone = |stack: &Stack| stack.stack_status().is_some_and(|status| status.as_str() == "DELETE_COMPLETE");
+        answer.stacks.unwrap_or_default().into_iter().find(|stack| !is_gone(stack)).ok_or_else(missing)
     }
 
     async fn template(&self, client: &Client, stack: &str) -> Result<String, FetchError> {

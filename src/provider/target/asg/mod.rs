@@ -111,33 +111,41 @@ impl Observe for AsgTarget {
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
         let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
-        let template = match spot {
-            Some(Spot::Version { template, .. }) => Some(template.as_str()),
-            Some(Spot::Image(_)) | None => None,
-        };
-        if let Some(moved) = self.mover(template).await? {
-            return Ok(Some(moved));
+        let Some(Spot::Version { template, number, through }) = spot else { return Ok(None) };
+        let moved = self.mover(template, *number, through.as_deref()).await?;
+        if through.is_none() && moved.is_some() {
+            return Ok(moved);
         }
-        match spot {
-            Some(Spot::Version { template, number, .. }) => self.templates.author_of(template, *number).await,
-            Some(Spot::Image(_)) | None => Ok(None),
-        }
+        // What follows a name is moved by whoever made the version, too: the last of them made it so.
+        let made = self.templates.author_of(template, *number).await?;
+        Ok(moved.into_iter().chain(made).max_by_key(|by| by.at))
     }
 }
 
 impl AsgTarget {
-    /// Who pointed the group to what it launches, or moved the default that it follows, as CloudTrail has it.
-    async fn mover(&self, template: Option<&str>) -> Result<Option<Attribution>, TargetError> {
+    /// Who pointed the group to what it launches now, or moved the default that it follows, as CloudTrail has it.
+    async fn mover(
+        &self,
+        template: &str,
+        number: i64,
+        through: Option<&str>,
+    ) -> Result<Option<Attribution>, TargetError> {
         if !self.aws.reads_trail() {
             return Ok(None);
         }
-        let group = self.spec.group.as_str();
-        let (own, default) = (["UpdateAutoScalingGroup", "StartInstanceRefresh"], ["ModifyLaunchTemplate"]);
+        let version = through.map_or_else(|| number.to_string(), str::to_owned);
+        let is_own = |request: &Value| {
+            request.get("autoScalingGroupName").and_then(Value::as_str) == Some(self.spec.group.as_str())
+        };
         let images = ["launchTemplate", "mixedInstancesPolicy"];
-        let points = |request: &Value| names(request, &[group]) && sets(request, &images);
-        let pointed = self.aws.last_change(&self.spec.region, &own, points).await?;
-        let moves = |request: &Value| template.is_some_and(|id| names(request, &[id]));
-        let moved = self.aws.last_change(&self.spec.region, &default, moves).await?;
+        let points = |request: &Value| is_own(request) && sets(request, &images) && names(request, &[&version]);
+        let events = ["UpdateAutoScalingGroup", "StartInstanceRefresh"];
+        let pointed = self.aws.last_change(&self.spec.region, &events, points).await?;
+        if through != Some("$Default") {
+            return Ok(pointed);
+        }
+        let moves = |request: &Value| names(request, &[template]);
+        let moved = self.aws.last_change(&self.spec.region, &["ModifyLaunchTemplate"], moves).await?;
         Ok(pointed.into_iter().chain(moved).max_by_key(|by| by.at))
     }
 }

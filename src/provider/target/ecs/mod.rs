@@ -14,7 +14,7 @@ mod wire;
 use super::ecs_settings::EcsSettings;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError};
 use crate::model::{Attribution, Deployment, Image, Observed, Outlook, Region, Revision, SlotName, Step, TargetId};
-use crate::provider::aws::{Aws, names, sets};
+use crate::provider::aws::Aws;
 use revisions::Facts;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,9 +120,16 @@ impl Observe for EcsTarget {
     }
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        let EcsSettings { service, .. } = &self.spec.settings;
+        let EcsSettings { service, cluster, .. } = &self.spec.settings;
         if self.aws.reads_trail() {
-            let moves = |request: &Value| names(request, &[service]) && sets(request, &["taskDefinition"]);
+            let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+            let word = |request: &Value, key: &str| request.get(key).and_then(Value::as_str).map(last);
+            let revision = revisions::short(observed.revision.as_str());
+            let moves = |request: &Value| {
+                word(request, "service").as_deref() == Some(service)
+                    && word(request, "cluster").unwrap_or_else(|| "default".to_owned()) == last(cluster)
+                    && word(request, "taskDefinition").as_deref() == Some(revision)
+            };
             if let Some(by) = self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await? {
                 return Ok(Some(by));
             }

@@ -1,7 +1,7 @@
 """Launch templates: the EC2 actions."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -183,8 +183,24 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
     return ActionResult({"NextToken": token, "LaunchTemplateVersions": views})
 
 
+def create_launch_template(self: Any) -> ActionResult:
+    """AWS: CreateLaunchTemplate (ClientToken): a request that comes again makes nothing anew. Stock: ignores the token."""
+    token, request = self._get_param("ClientToken"), _fingerprint(self)
+    seen: dict[str, tuple[str, Any]] = self.ec2_backend.__dict__.setdefault("lab_template_tokens", {})
+    if token in seen and seen[token][0] == request:
+        return cast(ActionResult, seen[token][1])
+    made = _create_launch_template(self)
+    if token:
+        seen[token] = (request, made)
+    return cast(ActionResult, made)
+
+
+_create_launch_template = LaunchTemplates.create_launch_template
+
+
 def install() -> None:
     for action in (
+        create_launch_template,
         create_launch_template_version,
         delete_launch_template_versions,
         describe_launch_templates,
