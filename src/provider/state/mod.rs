@@ -47,22 +47,21 @@ pub fn open(
     credentials: &HttpCredentials,
 ) -> Result<Box<dyn StateSource>, FetchError> {
     let name = spec.name.clone();
-    let place = || {
+    let place = |own: Option<&Region>| {
         let unplaced = || FetchError::NoRegion { name: spec.name.clone() };
         let aws = aws.ok_or_else(unplaced)?.under(&spec.access);
-        let region = spec.region.clone().or_else(|| aws.region().cloned()).ok_or_else(unplaced)?;
+        let region = own.or(spec.region.as_ref()).or_else(|| aws.region()).cloned().ok_or_else(unplaced)?;
         Ok((aws, region))
     };
     Ok(match &spec.address {
         StateAddress::File(path) => Box::new(StateFile::new(name, path)),
         StateAddress::Http(address) => Box::new(http::StateUrl::new(address.clone(), credentials.clone())),
         StateAddress::S3 { bucket, key } => {
-            let (aws, region) = place()?;
+            let (aws, region) = place(None)?;
             Box::new(s3::StateObject { name, bucket: bucket.clone(), key: key.clone(), region, aws })
         }
         StateAddress::Stack { stack, region: own } => {
-            let (aws, region) = place()?;
-            let region = own.clone().unwrap_or(region);
+            let (aws, region) = place(own.as_ref())?;
             Box::new(stack::StateStack { name, stack: stack.clone(), region, aws })
         }
     })
