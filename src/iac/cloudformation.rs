@@ -7,7 +7,7 @@
 use super::template_text;
 use super::template_value::{Known, Scope};
 use super::terraform_containers::revision;
-use super::terraform_resource::{holds_image, unknown};
+use super::terraform_resource::{Found, holds_image, unknown};
 use super::{Declared, DeclaredImage, Format, IacError, Place, Subject, TemplateRef, json_error};
 use serde::Deserialize;
 use serde_json::Value;
@@ -108,8 +108,7 @@ fn read(file: &str, path: &str, stack: &Stack, declared: &mut Vec<Declared>) -> 
         let address = format!("{path}{name}");
         for (subject, image) in resource.declares(kind) {
             let image = stack.unsettled().unwrap_or(image);
-            let (source, address, place) = (file.to_owned(), address.clone(), place.clone());
-            declared.push(Declared { source, address, place, subject, image });
+            declared.push(Found { place: place.clone(), subject, image }.declare(file, &address));
         }
     }
     for (logical, nested) in &stack.nested {
@@ -206,6 +205,13 @@ impl<'a> Physical<'a> {
         })
     }
 
+    /// The members of the list at the end of this path; what is `AWS::NoValue` is none. `None`: it is no list.
+    fn list(&self, path: &[&str]) -> Result<Option<Vec<Self>>, String> {
+        let there = |each: &&'a Value| !self.scope.branch(each).is_ok_and(Value::is_null);
+        let member = |properties| Self { properties, ..*self };
+        Ok(self.at(path)?.as_array().map(|items| items.iter().filter(there).map(member).collect()))
+    }
+
     fn text(&self, path: &[&str]) -> Known {
         self.scope.text(Some(self.at(path)?))
     }
@@ -232,14 +238,11 @@ impl<'a> Physical<'a> {
         let mixed = &["MixedInstancesPolicy", "LaunchTemplate"][..];
         take("template", self.at(&["LaunchTemplate"]));
         take("template", self.at(&[mixed, &["LaunchTemplateSpecification"]].concat()));
-        let overrides = self.at(&[mixed, &["Overrides"]].concat());
+        let overrides = self.list(&[mixed, &["Overrides"]].concat());
         if let Err(why) = &overrides {
             take("template", Err(why.clone()));
         }
-        let overrides = overrides.ok().and_then(Value::as_array);
-        let there = |each: &&Value| !self.scope.branch(each).is_ok_and(Value::is_null);
-        for (number, each) in (1..).zip(overrides.into_iter().flatten().filter(there)) {
-            let each = Physical { properties: each, ..*self };
+        for (number, each) in (1..).zip(overrides.ok().flatten().into_iter().flatten()) {
             // Overrides by requirements have no instance type.
             let name = each.text(&["InstanceType"]).ok().flatten().unwrap_or_else(|| format!("override-{number}"));
             take(&name, each.at(&["LaunchTemplateSpecification"]));
@@ -293,15 +296,13 @@ impl<'a> Physical<'a> {
         let (family, revision) = last.rsplit_once(':').unwrap_or((last, ""));
         let (Some(family), revision) = (clean(family), revision.parse().ok()) else { return Vec::new() };
         let subject = |container| Subject::TaskDefinition { family: family.clone(), revision, container };
-        match self.at(&["ContainerDefinitions"]) {
-            Ok(Value::Array(containers)) => {
-                let read = |container| {
-                    let each = Physical { properties: container, ..*self };
+        match self.list(&["ContainerDefinitions"]) {
+            Ok(Some(containers)) => {
+                let read = |each: Self| {
                     let name = each.text(&["Name"]).ok().flatten().and_then(|name| clean(&name));
                     (subject(name), each.image(&["Image"]))
                 };
-                let there = |each: &&Value| !self.scope.branch(each).is_ok_and(Value::is_null);
-                containers.iter().filter(there).map(read).collect()
+                containers.into_iter().map(read).collect()
             }
             _ => vec![(subject(None), unknown("its `ContainerDefinitions` are not a list of containers"))],
         }

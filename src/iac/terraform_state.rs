@@ -3,7 +3,7 @@
 //! A state keeps secrets in clear text. So it is never turned into a tree of values: each resource is read as its own
 //! type, which takes the few attributes that tell an image and lets the parser skip the rest.
 
-use super::terraform_resource::{self, Found, Instance};
+use super::terraform_resource::{self, Instance};
 use super::terraform_value::OrNull;
 use super::{Declared, Format, IacError, Position, json_error};
 use serde::Deserialize;
@@ -198,14 +198,7 @@ impl Reading<'_> {
             self.legacy.get_or_insert(address);
             return;
         }
-        let source = || self.file.to_owned();
-        let declare = |Found { place, subject, image }| Declared {
-            source: source(),
-            address: address.clone(),
-            place,
-            subject,
-            image,
-        };
-        self.declared.extend(instance.found.into_iter().map(declare));
+        let file = self.file;
+        self.declared.extend(instance.found.into_iter().map(|found| found.declare(file, &address)));
     }
 }

@@ -52,12 +52,8 @@ struct Identity {
 }
 
 impl Aws {
-    /// Whether CloudTrail may be asked.
-    pub(in crate::provider) fn reads_trail(&self) -> bool {
-        self.trail
-    }
-
-    /// Who made the newest of these calls that succeeded and whose request `fits`. `None`: nobody in the events that are read.
+    /// Who made the newest of these calls that succeeded and whose request `fits`. `None`: nobody in the events that are
+    /// read, or CloudTrail is not to be asked.
     ///
     /// # Errors
     /// CloudTrail does not answer, or not to us.
@@ -67,6 +63,9 @@ impl Aws {
         events: &[&'static str],
         fits: impl Fn(&Value) -> bool,
     ) -> Result<Option<Attribution>, AwsError> {
+        if !self.trail {
+            return Ok(None);
+        }
         let mut found: Vec<Attribution> = Vec::new();
         for event in events {
             let trail = self.trail(region, event).await?;

@@ -7,10 +7,9 @@ use super::template_facts::TemplateFacts;
 use super::{Deployed, Depth, Fleet, Handle, Observe, Order, Pace, Target, TargetError, launchable};
 use crate::model::{Accepts, AmiId, Deployment, Image, ImageRef, Observed, Outlook, Region, Revision, SlotState, Step};
 use crate::model::{Attribution, SlotName, TargetId};
-use crate::provider::aws::{Aws, Service, classify, names};
+use crate::provider::aws::{Aws, Service, classify};
 use crate::provider::section::Section;
 use futures_util::StreamExt;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,12 +113,8 @@ impl Observe for LaunchTemplate {
     }
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        let (aws, region) = (&self.templates.aws, &self.spec.region);
-        if aws.reads_trail() {
-            let moves = |request: &Value| names(request, &[&self.spec.settings.id]);
-            if let Some(by) = aws.last_change(region, &["ModifyLaunchTemplate"], moves).await? {
-                return Ok(Some(by));
-            }
+        if let Some(by) = self.templates.mover_of_default(&self.spec.settings.id).await? {
+            return Ok(Some(by));
         }
         match numbered(&observed.revision) {
             Some((template, number)) => self.templates.author_of(template, number).await,

@@ -4,12 +4,13 @@ use super::TargetError;
 use super::parameter::Aliases;
 use super::template_facts::{TemplateFacts, VersionOutline};
 use crate::model::{AmiId, Attribution, ImageRef, Region, SlotImage};
-use crate::provider::aws::{Aws, AwsError, Service, classify};
+use crate::provider::aws::{Aws, AwsError, Service, classify, names};
 use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
     LaunchTemplateVersion, RequestLaunchTemplateData, ResponseLaunchTemplateData,
 };
 use jiff::Timestamp;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -125,6 +126,12 @@ impl Templates {
             let source = "DescribeLaunchTemplateVersions".to_owned();
             Some(Attribution { who: version.created_by?, at: version.created, source })
         }))
+    }
+
+    /// Who moved the template's default last, as CloudTrail has it.
+    pub(super) async fn mover_of_default(&self, template: &str) -> Result<Option<Attribution>, TargetError> {
+        let moves = |request: &Value| names(request, &[template]);
+        Ok(self.aws.last_change(&self.region, &["ModifyLaunchTemplate"], moves).await?)
     }
 
     /// What `$Latest` or `$Default` means at this moment.

@@ -130,9 +130,6 @@ impl AsgTarget {
         number: i64,
         through: Option<&str>,
     ) -> Result<Option<Attribution>, TargetError> {
-        if !self.aws.reads_trail() {
-            return Ok(None);
-        }
         let version = through.map_or_else(|| number.to_string(), str::to_owned);
         let is_own = |request: &Value| {
             request.get("autoScalingGroupName").and_then(Value::as_str) == Some(self.spec.group.as_str())
@@ -144,8 +141,7 @@ impl AsgTarget {
         if through != Some("$Default") {
             return Ok(pointed);
         }
-        let moves = |request: &Value| names(request, &[template]);
-        let moved = self.aws.last_change(&self.spec.region, &["ModifyLaunchTemplate"], moves).await?;
+        let moved = self.templates.mover_of_default(template).await?;
         Ok(pointed.into_iter().chain(moved).max_by_key(|by| by.at))
     }
 }

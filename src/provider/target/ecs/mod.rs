@@ -121,20 +121,17 @@ impl Observe for EcsTarget {
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let EcsSettings { service, cluster, .. } = &self.spec.settings;
-        if self.aws.reads_trail() {
-            let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
-            let word = |request: &Value, key: &str| request.get(key).and_then(Value::as_str).map(last);
-            let revision = revisions::short(observed.revision.as_str());
-            let moves = |request: &Value| {
-                word(request, "service").as_deref() == Some(service)
-                    && word(request, "cluster").unwrap_or_else(|| "default".to_owned()) == last(cluster)
-                    && word(request, "taskDefinition").as_deref() == Some(revision)
-            };
-            if let Some(by) = self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await? {
-                return Ok(Some(by));
-            }
+        let revision = observed.revision.as_str();
+        let moves = |request: &Value| {
+            let word = |key: &str| request.get(key).and_then(Value::as_str).map(revisions::short);
+            word("service") == Some(service)
+                && word("cluster").unwrap_or("default") == revisions::short(cluster)
+                && word("taskDefinition") == Some(revisions::short(revision))
+        };
+        match self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await? {
+            Some(by) => Ok(Some(by)),
+            None => Ok(self.fresh(revision).await?.author()),
         }
-        Ok(self.fresh(observed.revision.as_str()).await?.author())
     }
 }
 

@@ -7,6 +7,7 @@ AWS: CloudFormation User Guide, "Parameters", NoEcho: the value is "masked as as
 stack".
 """
 
+import functools
 import sys
 import types
 from typing import Any
@@ -31,23 +32,18 @@ def _parameter_list(stack: Any) -> list[dict[str, Any]]:
     ]
 
 
-class _Masked(property):
-    pass
-
-
 def install() -> None:
     for name in ("", ".validation", ".validation.exceptions"):
         sys.modules.setdefault(f"openapi_spec_validator{name}", _Absent(f"openapi_spec_validator{name}"))
 
 
+@functools.cache
 def install_in_cloudformation() -> None:
     """Its import takes a second, so it waits for the first call."""
     from moto.autoscaling.models import FakeAutoScalingGroup
     from moto.cloudformation.models import Stack
 
-    if isinstance(Stack.parameter_list, _Masked):
-        return
-    Stack.parameter_list = _Masked(_parameter_list)
+    Stack.parameter_list = property(_parameter_list)
     make = FakeAutoScalingGroup.create_from_cloudformation_json
 
     def made(*arguments: Any, **more: Any) -> Any:
