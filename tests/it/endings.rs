@@ -12,6 +12,14 @@ fn slow() -> serde_json::Value {
     json!({"tags": {"imgtest:health": "slow"}})
 }
 
+/// Never healthy, and not given up by the platform: a refresh to it is under way until somebody stops it.
+fn never() -> serde_json::Value {
+    json!({"tags": {"imgtest:health": "never"}})
+}
+
+/// A step's limit that a refresh to `never` passes, and the way back keeps also on a busy machine.
+const ENOUGH_TO_GO_BACK: Duration = Duration::from_secs(8);
+
 /// Three images, two of them released one after the other.
 async fn two_released(name: &str, groups: usize, third: serde_json::Value) -> Stage {
     let stage = Stage::new(name, groups, &[json!({}), json!({}), third]).await;
@@ -63,7 +71,7 @@ fn refreshes(stage: &Stage) -> usize {
 
 #[tokio::test]
 async fn what_is_given_up_elsewhere_is_not_brought_back_here() {
-    let stage = two_released("en-abort", 1, slow()).await;
+    let stage = two_released("en-abort", 1, never()).await;
     let abort = async {
         let id = ordered(&stage).await;
         flow::abort(&stage.ctx(), id, "changed my mind").await.unwrap()
@@ -78,7 +86,7 @@ async fn what_is_given_up_elsewhere_is_not_brought_back_here() {
 
 #[tokio::test]
 async fn what_is_rolled_back_elsewhere_is_not_rolled_back_again() {
-    let stage = two_released("en-over", 1, slow()).await;
+    let stage = two_released("en-over", 1, never()).await;
     let back = async {
         ordered(&stage).await;
         stage.rollback(Back::default()).await.unwrap()
@@ -92,7 +100,7 @@ async fn what_is_rolled_back_elsewhere_is_not_rolled_back_again() {
 
 #[tokio::test]
 async fn a_rollback_that_failed_is_tried_again_and_goes_no_further_down() {
-    let stage = two_released("en-again", 1, slow()).await;
+    let stage = two_released("en-again", 1, never()).await;
     stage.order("3").await.unwrap();
     lab().post("fault", &json!({"kind": "denied", "service": "autoscaling", "action": "RollbackInstanceRefresh"}));
     let ending = stage.rollback(Back::default()).await.unwrap();
@@ -116,8 +124,8 @@ async fn an_image_that_the_platform_gave_up_is_not_ordered_again() {
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_is_interrupted_and_brought_back() {
-    let mut stage = two_released("en-slow", 1, slow()).await;
-    stage.hurry(Duration::from_secs(2)).await;
+    let mut stage = two_released("en-slow", 1, never()).await;
+    stage.hurry(ENOUGH_TO_GO_BACK).await;
     let ending = stage.promote("3").await.unwrap();
     let returned = ending.returned.expect("it is brought back");
     assert_eq!(returned.outcome, Some(Outcome::Succeeded), "{:?}", returned.reports);
@@ -126,8 +134,7 @@ async fn a_step_that_takes_too_long_is_interrupted_and_brought_back() {
 
 #[tokio::test]
 async fn where_a_failure_stops_a_step_that_takes_too_long_is_said_to_go_on_and_a_rollback_stops_it() {
-    // Never healthy: it is under way for longer than a slow one, also on a busy machine.
-    let mut stage = two_released("en-goes", 1, json!({"tags": {"imgtest:health": "fail"}})).await;
+    let mut stage = two_released("en-goes", 1, never()).await;
     stage.channels.values_mut().for_each(|spec| spec.stop_on_failure = true);
     stage.hurry(Duration::from_secs(2)).await;
     let ending = stage.promote("3").await.unwrap();
@@ -135,6 +142,7 @@ async fn where_a_failure_stops_a_step_that_takes_too_long_is_said_to_go_on_and_a
     assert_eq!(flow::remains(&ending.reports), flow::Remains::GoesOn);
     let refreshes = lab().show(&stage.groups[0])["refreshes"].clone();
     assert_eq!(refreshes[0]["status"], "InProgress", "nobody stopped it: {refreshes}");
+    stage.hurry(Duration::from_secs(300)).await;
     let back = stage.rollback(Back::default()).await.unwrap();
     assert_eq!(back.outcome, Some(Outcome::Succeeded), "{:?}", back.reports);
     assert_eq!((stage.runs(), standing(&stage)), (vec!["2".to_owned()], ("2".to_owned(), false, vec!["3".to_owned()])));
@@ -157,8 +165,8 @@ async fn one_more_target_that_cannot_take_the_channels_image_takes_nothing_from_
 
 #[tokio::test]
 async fn a_failure_that_was_interrupted_is_brought_back_by_resume() {
-    let mut stage = two_released("en-stop", 1, slow()).await;
-    stage.hurry(Duration::from_secs(2)).await;
+    let mut stage = two_released("en-stop", 1, never()).await;
+    stage.hurry(ENOUGH_TO_GO_BACK).await;
     let stop = stage.stop.clone();
     let interrupt = async {
         while !stage.notes.0.lock().unwrap().iter().any(|note| note.contains("Failed")) {
@@ -178,7 +186,7 @@ async fn a_failure_that_was_interrupted_is_brought_back_by_resume() {
 
 #[tokio::test]
 async fn a_rollout_whose_group_is_gone_can_be_given_up() {
-    let stage = two_released("en-lost", 1, slow()).await;
+    let stage = two_released("en-lost", 1, never()).await;
     stage.order("3").await.unwrap();
     lab().post("drift", &json!({"group": stage.groups[0], "kind": "delete-group"}));
     let id = Lookup(&stage.store.snapshot()).open_rollouts().unwrap()[0].id;

@@ -226,12 +226,31 @@ async fn under_throttling_every_target_is_read_and_no_storm_of_calls_begins() {
         calls(lab(), REGION, &since).values().sum::<usize>()
     };
     let unhindered = survey().await;
-    // 5 of groups, 5 of template versions, 3 of instances; 50 of services, 10 of tasks, and each task definition.
-    assert_eq!(unhindered, 5 + 5 + 3 + 50 + 10 + 500);
+    // 5 of groups, 5 of template versions, 1 of instances; 50 of services, 10 of tasks, and each task definition.
+    assert_eq!(unhindered, 5 + 5 + 1 + 50 + 10 + 500);
     lab().post("fault", &json!({"kind": "throttle", "region": REGION, "share": 0.3, "forever": true}));
     let throttled = survey().await;
     // Three of ten calls are refused, so that ten of seven must be made; a storm makes many times as many.
     assert!(throttled > unhindered && throttled <= unhindered * 8 / 5, "{throttled} calls instead of {unhindered}");
+}
+
+#[tokio::test]
+async fn instances_that_a_page_of_others_leaves_out_are_asked_for_by_their_groups() {
+    const REGION: &str = "ap-southeast-5";
+    let ami = lab().ami("crowd", &json!({"region": REGION}));
+    let made =
+        lab().post("groups", &json!({"count": 1050, "prefix": "crowd", "ami": ami, "size": 1, "region": REGION}));
+    let names: Vec<String> = serde_json::from_value(made["names"].clone()).unwrap();
+    // These begin like the others, and are the last of them: 151 of 201 are among the first 1,000 instances.
+    let ours = &names[1050 - 201..];
+    let ids: BTreeSet<TargetId> = ours.iter().map(|name| name.parse().unwrap()).collect();
+    let (groups, _) = fleets(&hasty().await, REGION, ours);
+    let since = now(lab());
+    for (id, seen) in groups.survey(&ids, Depth::Running).await {
+        assert!(seen.as_ref().is_ok_and(|seen| seen.running.values().sum::<u32>() == 1), "{id}: {seen:?}");
+    }
+    let page_and_rest = 2;
+    assert_eq!(calls(lab(), REGION, &since)["DescribeInstances"], page_and_rest);
 }
 
 #[tokio::test]

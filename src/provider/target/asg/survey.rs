@@ -9,7 +9,7 @@ use super::AsgSpec;
 use super::group::{Group, Named, Slot};
 use super::refresh;
 use super::versions::{self, Versions};
-use crate::model::{Accepts, AmiId, ImageRef, Observed, Region, SlotState, TargetId};
+use crate::model::{Accepts, AmiId, Deployment, ImageRef, Observed, Region, SlotState, TargetId};
 use crate::provider::aws::{Aws, AwsError, Service, classify};
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{Filter, Reservation};
@@ -21,10 +21,15 @@ use std::sync::Arc;
 const GROUPS_A_CALL: usize = 100;
 /// DescribeInstances takes this many values in one filter.
 const NAMES_A_FILTER: usize = 200;
+/// And answers as many instances.
+const INSTANCES_A_PAGE: i32 = 1000;
 /// Up to this many instances are asked for by their ids: the cheapest question EC2 has.
 const IDS_A_CALL: usize = 100;
 /// How many calls wait for their turn side by side.
 pub(super) const SIDE_BY_SIDE: usize = 32;
+
+/// The newest refresh of a group, or why it could not be read.
+type Newest = Result<Option<Deployment>, TargetError>;
 
 /// What one region said.
 struct Read {
@@ -46,6 +51,11 @@ pub(super) async fn region(
     specs: &[&AsgSpec],
     depth: Depth,
 ) -> BTreeMap<TargetId, Result<Observed, TargetError>> {
+    // Before what runs: a refresh that ends in between is then seen with its result, and not with what was before.
+    let refreshes = match depth {
+        Depth::Running => BTreeMap::new(),
+        Depth::Deploying => newest_refreshes(aws, region, specs).await,
+    };
     let read = async {
         let (groups, refused) = groups(aws, region, specs).await;
         if let Some(account) = groups.values().find_map(|group| group.account.as_deref()) {
@@ -72,19 +82,24 @@ pub(super) async fn region(
             return specs.iter().map(|spec| (spec.id.clone(), Err(TargetError::Aws(Arc::clone(&error))))).collect();
         }
     };
-    let observe = specs.iter().map(async |spec| {
+    let observe = specs.iter().map(|spec| {
         let Some(group) = read.groups.get(&spec.group) else {
             let what = format!("Auto Scaling group {} in {}", spec.group, aws.place(region));
             let refused = read.refused.get(&spec.group).map(|error| TargetError::Aws(Arc::clone(error)));
             return (spec.id.clone(), Err(refused.unwrap_or(TargetError::Gone { what, keys: Some("name or region") })));
         };
         let observed = observed(facts, region, group, &read);
-        let deployment =
-            if depth == Depth::Deploying { refresh::newest(aws, region, &spec.group).await } else { Ok(None) };
-        let observed = observed.and_then(|observed| Ok(Observed { deployment: deployment?, ..observed }));
-        (spec.id.clone(), observed)
+        let deployment = refreshes.get(&spec.group).cloned().unwrap_or(Ok(None));
+        (spec.id.clone(), observed.and_then(|observed| Ok(Observed { deployment: deployment?, ..observed })))
     });
-    futures_util::future::join_all(observe).await.into_iter().collect()
+    observe.collect()
+}
+
+/// Group → its newest refresh. AWS tells those of one group a call, and refuses a group that is not there.
+async fn newest_refreshes(aws: &Aws, region: &Region, specs: &[&AsgSpec]) -> BTreeMap<String, Newest> {
+    let names: BTreeSet<&str> = specs.iter().map(|spec| spec.group.as_str()).collect();
+    let read = names.into_iter().map(async |name| (name.to_owned(), refresh::newest(aws, region, name).await));
+    futures_util::future::join_all(read).await.into_iter().collect()
 }
 
 impl Read {
@@ -159,6 +174,7 @@ async fn instances(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let one_page = i32::try_from(ids.len()).is_ok_and(|count| count <= INSTANCES_A_PAGE);
     if ids.len() <= IDS_A_CALL {
         let call = aws.ec2(region).describe_instances().set_instance_ids(Some(ids));
         match aws.patiently(Service::Ec2, region, || call.clone().send()).await {
@@ -170,29 +186,63 @@ async fn instances(
             }
         }
     }
-    let names: Vec<String> =
+    let mut names: Vec<String> =
         groups.values().filter(|group| !group.instances.is_empty()).map(|group| group.name.clone()).collect();
+    let mut images = BTreeMap::new();
+    if one_page && names.len() > NAMES_A_FILTER {
+        let (page, more) = instances_page(aws, region, names.len(), vec![pattern(&names)], None).await?;
+        images.extend(page);
+        let known = |id: &String| images.contains_key(id);
+        names.retain(|name| more.is_some() && !groups[name].instances.iter().all(known));
+    }
     let reads: Vec<_> = names.chunks(NAMES_A_FILTER).map(|chunk| instances_of(aws, region, chunk)).collect();
     let found: Vec<Vec<_>> = futures_util::stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+    images.extend(found.into_iter().flatten());
+    Ok(images)
 }
 
-/// The instances of these groups, by the tag that Auto Scaling gives them: 1,000 a call.
+/// One filter value for all these groups: what their names begin with. EC2 reads `*`, `?` and `\` in a filter's values
+/// (EC2 User Guide, "Filter resources using wildcards"); where groups that are not ours share the beginning, their
+/// instances fill the page too, and those of ours that it has no room for are asked for by name.
+fn pattern(names: &[String]) -> String {
+    let mut common = names.first().map_or("", String::as_str);
+    for name in names {
+        let same = common.chars().zip(name.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        common = &common[..same];
+    }
+    let literal = |each: char| if matches!(each, '*' | '?' | '\\') { vec!['\\', each] } else { vec![each] };
+    common.chars().flat_map(literal).chain(['*']).collect()
+}
+
+/// The instances of these groups, by name.
 async fn instances_of(aws: &Aws, region: &Region, names: &[String]) -> Result<Vec<(String, String)>, AwsError> {
-    let filter = Filter::builder().name("tag:aws:autoscaling:groupName").set_values(Some(names.to_vec())).build();
-    let call = aws.ec2(region).describe_instances().filters(filter).max_results(1000);
     let (mut images, mut next) = (Vec::new(), None);
     loop {
-        let send = || call.clone().set_next_token(next.clone()).send();
-        let page = aws.patiently(Service::Ec2, region, send).await;
-        let object = format!("instances of {} groups in {}", names.len(), aws.place(region));
-        let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
-        images.extend(images_of(page.reservations()));
-        next = page.next_token.filter(|token| !token.is_empty());
+        let page = instances_page(aws, region, names.len(), names.to_vec(), next).await?;
+        images.extend(page.0);
+        next = page.1;
         if next.is_none() {
             return Ok(images);
         }
     }
+}
+
+/// A page of the instances that Auto Scaling tagged with one of these names, and where the next one begins.
+async fn instances_page(
+    aws: &Aws,
+    region: &Region,
+    groups: usize,
+    values: Vec<String>,
+    from: Option<String>,
+) -> Result<(Vec<(String, String)>, Option<String>), AwsError> {
+    let filter = Filter::builder().name("tag:aws:autoscaling:groupName").set_values(Some(values)).build();
+    let call = aws.ec2(region).describe_instances().filters(filter).max_results(INSTANCES_A_PAGE);
+    let call = call.set_next_token(from);
+    let page = aws.patiently(Service::Ec2, region, || call.clone().send()).await;
+    let object = format!("instances of {groups} groups in {}", aws.place(region));
+    let page = page.map_err(|error| classify("ec2:DescribeInstances", &object, error))?;
+    let images = images_of(page.reservations()).collect();
+    Ok((images, page.next_token.filter(|token| !token.is_empty())))
 }
 
 fn images_of(reservations: &[Reservation]) -> impl Iterator<Item = (String, String)> + '_ {
@@ -261,4 +311,23 @@ fn running(region: &Region, group: &Group, images: &BTreeMap<String, String>) ->
         *running.entry(ImageRef::Ami { region: region.clone(), id }).or_insert(0) += 1;
     }
     running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pattern_takes_all_names_and_reads_none_as_a_wildcard() {
+        for (names, expected) in [
+            (&["web-prod-1", "web-prod-2"][..], "web-prod-*"),
+            (&["web", "web-2"], "web*"),
+            (&["web", "api"], "*"),
+            (&["a*b?c\\d1", "a*b?c\\d2"], "a\\*b\\?c\\\\d*"),
+            (&["größe", "grün"], "gr*"),
+        ] {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(pattern(&names), expected);
+        }
+    }
 }

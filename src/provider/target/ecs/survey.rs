@@ -33,16 +33,17 @@ pub(super) async fn cluster(
     let Some(EcsSpec { region, settings, .. }) = specs.first() else { return BTreeMap::new() };
     let services = services(aws, specs).await;
     let found: Vec<&Service> = services.values().filter_map(|service| service.as_ref().ok()).collect();
+    // Before what runs: a deployment that ends in between is then seen with its result, and not with what was before.
+    let newest = match depth {
+        Depth::Running => BTreeMap::new(),
+        Depth::Deploying => deployments::newest(aws, facts, &one_each(specs, &services)).await,
+    };
     let (definitions, running) = futures_util::future::join(
         definitions(aws, facts, region, &found),
         tasks::running(aws, region, &settings.cluster, &found),
     )
     .await;
     let running = running.map_err(Arc::new);
-    let newest = match depth {
-        Depth::Running => BTreeMap::new(),
-        Depth::Deploying => deployments::newest(aws, facts, &one_each(specs, &services)).await,
-    };
     let observe = specs.iter().map(|spec| {
         let service = match services.get(&spec.settings.service) {
             Some(Ok(service)) => service,

@@ -16,7 +16,7 @@ from emulator.refresh.model import GroupGone, Refresh, Stop
 
 LAUNCH_SECONDS = float(os.environ.get("LAB_LAUNCH_SECONDS", "20"))
 HEALTH_TIMEOUT_SECONDS = float(os.environ.get("LAB_HEALTH_TIMEOUT_SECONDS", "600"))
-SLOW_SECONDS = float(os.environ.get("LAB_SLOW_SECONDS", "120"))
+SLOW_SECONDS = float(os.environ.get("LAB_SLOW_SECONDS", "300"))
 HEALTH_TAG = "imgtest:health"
 
 Progress = Callable[[int, int], None]
@@ -191,6 +191,7 @@ def _await_health(refresh: Refresh, fresh: list[Any], watch: bool) -> None:
     with BACKEND:
         sick = [state for state in fresh if _health(refresh, state) != "ok"]
         slow = [state for state in sick if _health(refresh, state) == "slow"]
+        endless = any(_health(refresh, state) == "never" for state in sick)
         for state in fresh:
             state.health_status = "Unhealthy" if state in sick else state.health_status
             state.lifecycle_state = "InService"
@@ -201,7 +202,7 @@ def _await_health(refresh: Refresh, fresh: list[Any], watch: bool) -> None:
         if waited >= SLOW_SECONDS:
             for state in slow:
                 state.health_status = "Healthy"
-        if waited >= HEALTH_TIMEOUT_SECONDS:
+        if waited >= HEALTH_TIMEOUT_SECONDS and not endless:
             count = sum(state.health_status != "Healthy" for state in fresh)
             raise Stop("health", f"{count} instance(s) failed to become healthy")
 
@@ -211,7 +212,7 @@ def _health(refresh: Refresh, state: Any) -> str:
 
 
 def _tagged(backend: Any, image_id: str) -> str:
-    """The lab's own switch: an AMI tagged imgtest:health=fail, =slow or =stuck."""
+    """The lab's own switch: an AMI tagged imgtest:health=fail, =slow, =never or =stuck."""
     image = backend.ec2_backend.amis.get(image_id)
     tags = {tag["key"]: tag["value"] for tag in image.get_tags()} if image else {}
     return tags.get(HEALTH_TAG, "ok")

@@ -12,7 +12,7 @@ from emulator.rollout import images
 from emulator.rollout.model import Revision, Rollout, ServiceGone, Stop, Task, count, new_row, say, tasks, wanted
 
 START_SECONDS = float(os.environ.get("LAB_TASK_SECONDS", "20"))
-SLOW_SECONDS = float(os.environ.get("LAB_SLOW_SECONDS", "120"))
+SLOW_SECONDS = float(os.environ.get("LAB_SLOW_SECONDS", "300"))
 UNHEALTHY_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 
