@@ -138,9 +138,9 @@ impl Setup {
         })
     }
 
-    /// Runs what waits for the cloud.
+    /// Runs what waits for the cloud, on this thread: it is all waiting, and each thread more keeps memory of its own.
     pub fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Failure::File {
             doing: "starting the threads of",
             path: "imgctl".into(),

@@ -3,7 +3,7 @@
 use super::follow::{self, End};
 use super::run::{NOT_BEGUN, NOT_WAITED_FOR, Remains, StepEnd, StepReport, WAITS};
 use super::{Ctx, FlowError, StepNews};
-use crate::model::{Event, ImageRef, Lookup, Outcome, Rollout, Seq, Step};
+use crate::model::{Event, ImageRef, Lookup, Motion, Outcome, Rollout, Seq, Step};
 use crate::plan::resume::Left;
 use crate::provider::target::{Order, Target};
 use futures_util::StreamExt;
@@ -41,9 +41,13 @@ pub(super) async fn apply(ctx: &Ctx<'_>, work: Work<'_>) -> Result<Vec<StepRepor
             reports.extend(lefts.iter().map(|left| run.waits(left.step())));
             continue;
         }
-        let steps = futures_util::stream::iter(lefts).map(|left| run.one(left));
-        let wave: Vec<Result<StepReport, FlowError>> = steps.buffered(parallel).collect().await;
-        reports.extend(wave.into_iter().collect::<Result<Vec<_>, _>>()?);
+        let (confirms, others): (Vec<Left>, Vec<Left>) =
+            lefts.into_iter().partition(|left| matches!(left, Left::Confirm(_)));
+        let steps = futures_util::stream::iter(others).map(|left| run.one(left)).buffered(parallel);
+        let (confirmed, ended) = futures_util::join!(run.confirm(&confirms), steps.collect::<Vec<_>>());
+        let mut wave = ended.into_iter().chain(confirmed).collect::<Result<Vec<_>, _>>()?;
+        wave.sort_by_key(|report| report.step.number);
+        reports.extend(wave);
     }
     Ok(reports)
 }
@@ -77,26 +81,41 @@ impl Run<'_> {
     async fn one(&self, left: Left) -> Result<StepReport, FlowError> {
         let step = left.step().clone();
         let end = self.end_of(&step, left).await?;
+        Ok(self.report(&step, end))
+    }
+
+    /// What is said to be there already is only looked at: all of it together, however many may move side by side.
+    async fn confirm(&self, lefts: &[Left]) -> Vec<Result<StepReport, FlowError>> {
+        let steps: Vec<&Step> = lefts.iter().map(Left::step).collect();
+        let (there, lost): (Vec<&Step>, Vec<&Step>) =
+            steps.into_iter().partition(|step| self.ctx.fleet.target(&step.target).is_some());
+        there.iter().for_each(|step| self.ctx.watch.step(step, StepNews::Verifying));
+        let ends = follow::verify_all(self.ctx, &there, &Motion::Succeeded).await;
+        let seen = there.into_iter().zip(ends).map(|(step, end)| Ok(self.report(step, self.write(step, end)?)));
+        seen.chain(lost.into_iter().map(|step| Ok(self.report(step, no_longer_there())))).collect()
+    }
+
+    fn report(&self, step: &Step, end: StepEnd) -> StepReport {
         match &end {
             // Told where it was seen what runs.
             StepEnd::Succeeded => {}
-            StepEnd::Failed { reason, .. } => self.ctx.watch.step(&step, StepNews::Failed(reason)),
-            StepEnd::Left { why } => self.ctx.watch.step(&step, StepNews::Left(why)),
+            StepEnd::Failed { reason, .. } => self.ctx.watch.step(step, StepNews::Failed(reason)),
+            StepEnd::Left { why } => self.ctx.watch.step(step, StepNews::Left(why)),
         }
         if matches!(end, StepEnd::Failed { .. }) {
             self.failed.store(true, Ordering::SeqCst);
         }
-        Ok(StepReport { target: step.target.clone(), step, end })
+        StepReport { target: step.target.clone(), step: step.clone(), end }
     }
 
     async fn end_of(&self, step: &Step, left: Left) -> Result<StepEnd, FlowError> {
         let Some(target) = self.ctx.fleet.target(&step.target) else {
-            return Ok(StepEnd::Left { why: "it is no longer in the config".to_owned() });
+            return Ok(no_longer_there());
         };
-        let confirms = matches!(left, Left::Confirm(_));
         let deployment = match left {
             Left::Unseen { why, .. } => return Ok(StepEnd::Left { why }),
             Left::Follow { deployment, .. } => Some(deployment),
+            // Looked at with the others: `confirm`.
             Left::Confirm(_) => None,
             Left::Deploy(_) => {
                 if self.failed.load(Ordering::SeqCst) {
@@ -111,7 +130,7 @@ impl Run<'_> {
                 }
             }
         };
-        if !self.wait && !confirms {
+        if !self.wait {
             return Ok(StepEnd::Left { why: NOT_WAITED_FOR.to_owned() });
         }
         let end = follow::to_the_end(self.ctx, target, step, deployment.as_deref()).await;
@@ -199,6 +218,10 @@ impl Run<'_> {
         self.ctx.store.append(self.ctx.clock.now(), self.ctx.actor, event)?;
         Ok(())
     }
+}
+
+fn no_longer_there() -> StepEnd {
+    StepEnd::Left { why: "it is no longer in the config".to_owned() }
 }
 
 /// How this rollout ended, if another process wrote that it has.

@@ -6,7 +6,7 @@ use super::run::Remains;
 use super::{Ctx, StepNews};
 use crate::model::{ImageRef, Motion, Observed, Revision, Step};
 use crate::plan::is_settled;
-use crate::provider::target::{Target, TargetError};
+use crate::provider::target::{Depth, Target, TargetError};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) enum End {
     Left { why: String },
 }
 
-/// Follows one deployment to its end, and verifies what runs. `None`: there is none to follow, only to verify.
+/// Follows one deployment to its end, and verifies what runs. `None`: the platform has done it already.
 pub(super) async fn to_the_end(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, deployment: Option<&str>) -> End {
     let began = ctx.clock.now();
     let motion = match deployment {
@@ -42,7 +42,7 @@ pub(super) async fn to_the_end(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, 
         },
     };
     ctx.watch.step(step, StepNews::Verifying);
-    verify(ctx, target, step, &motion).await
+    verify(ctx, step, &motion).await
 }
 
 /// Asks until the deployment has ended.
@@ -99,38 +99,77 @@ async fn failed(target: &dyn Target, reason: String) -> End {
 }
 
 /// The refresh's word is not enough: protected and standby instances stay old under a success.
-async fn verify(ctx: &Ctx<'_>, target: &dyn Target, step: &Step, motion: &Motion) -> End {
-    let mut right = 0;
-    let mut last = Err(TargetError::Gone { what: step.target.to_string(), keys: None });
-    for look in 0..LOOKS {
-        if look > 0 {
+async fn verify(ctx: &Ctx<'_>, step: &Step, motion: &Motion) -> End {
+    let nothing = || End::Left { why: format!("{} was not looked at", step.target) };
+    verify_all(ctx, &[step], motion).await.pop().unwrap_or_else(nothing)
+}
+
+/// Looks at what runs on all these targets together, and again at those that are not right yet: one end for each, in
+/// their order.
+pub(super) async fn verify_all(ctx: &Ctx<'_>, steps: &[&Step], motion: &Motion) -> Vec<End> {
+    let mut looks: Vec<Look<'_>> = steps.iter().map(|step| Look::new(step)).collect();
+    let pace = steps.iter().filter_map(|step| Some(ctx.fleet.target(&step.target)?.pace().poll)).max();
+    for round in 0..LOOKS {
+        let mut open: Vec<&mut Look<'_>> = looks.iter_mut().filter(|look| !look.has_told(motion)).collect();
+        if open.is_empty() {
+            break;
+        }
+        if round > 0 {
             tokio::select! {
-                () = ctx.clock.sleep(target.pace().poll) => {}
-                () = ctx.stop.cancelled() => return End::Left { why: "interrupted while it was verified".to_owned() },
+                () = ctx.clock.sleep(pace.unwrap_or_default()) => {}
+                () = ctx.stop.cancelled() => {
+                    open.into_iter().for_each(|look| look.interrupted = true);
+                    break;
+                }
             }
         }
-        last = observe(ctx, target, step).await;
-        right = if last.as_ref().is_ok_and(|seen| is_settled(seen, &step.slots)) { right + 1 } else { 0 };
-        if right == IN_A_ROW {
-            break;
-        }
-        // What the platform itself gave up does not become right by waiting.
-        if right == 0 && last.is_ok() && !matches!(motion, Motion::Succeeded) {
-            break;
-        }
+        let ids = open.iter().map(|look| look.step.target.clone()).collect();
+        let mut seen = ctx.fleet.survey(&ids, Depth::Deploying).await;
+        // Where the ledger cannot be read, it is as it was told.
+        drop(recognise(ctx, &mut seen));
+        open.iter_mut().for_each(|look| look.add(seen.remove(&look.step.target)));
     }
-    match last {
-        Ok(seen) if right == IN_A_ROW => End::Settled { revision: seen.revision, running: seen.running },
-        Ok(seen) => unsettled(&seen, step, motion),
-        Err(error) => End::Left { why: chain(&error) },
+    looks.into_iter().map(|look| look.end(motion)).collect()
+}
+
+/// What was seen of one target, look by look.
+struct Look<'a> {
+    step: &'a Step,
+    last: Result<Observed, TargetError>,
+    /// How often in a row it was right.
+    right: u32,
+    interrupted: bool,
+}
+
+impl<'a> Look<'a> {
+    fn new(step: &'a Step) -> Self {
+        Self { step, last: Err(gone(step)), right: 0, interrupted: false }
+    }
+
+    fn add(&mut self, seen: Option<Result<Observed, TargetError>>) {
+        self.last = seen.unwrap_or_else(|| Err(gone(self.step)));
+        let right = self.last.as_ref().is_ok_and(|seen| is_settled(seen, &self.step.slots));
+        self.right = if right { self.right + 1 } else { 0 };
+    }
+
+    /// Whether another look tells nothing more: what the platform itself gave up does not become right by waiting.
+    fn has_told(&self, motion: &Motion) -> bool {
+        let wrong = self.right == 0 && self.last.is_ok();
+        self.right == IN_A_ROW || (wrong && !matches!(motion, Motion::Succeeded))
+    }
+
+    fn end(self, motion: &Motion) -> End {
+        match self.last {
+            _ if self.interrupted => End::Left { why: "interrupted while it was verified".to_owned() },
+            Ok(seen) if self.right == IN_A_ROW => End::Settled { revision: seen.revision, running: seen.running },
+            Ok(seen) => unsettled(&seen, self.step, motion),
+            Err(error) => End::Left { why: chain(&error) },
+        }
     }
 }
 
-/// What is there, with the ledger's own addresses; where the ledger cannot be read, as it was told.
-async fn observe(ctx: &Ctx<'_>, target: &dyn Target, step: &Step) -> Result<Observed, TargetError> {
-    let mut seen = [(step.target.clone(), target.observe().await)].into();
-    drop(recognise(ctx, &mut seen));
-    seen.remove(&step.target).unwrap_or_else(|| Err(TargetError::Gone { what: step.target.to_string(), keys: None }))
+fn gone(step: &Step) -> TargetError {
+    TargetError::Gone { what: step.target.to_string(), keys: None }
 }
 
 fn unsettled(seen: &Observed, step: &Step, motion: &Motion) -> End {

@@ -125,6 +125,27 @@ fn what_can_change_is_asked_anew_every_time() {
     assert_eq!(of("s-anew-1")["desired"], 3);
 }
 
+#[test]
+fn what_is_there_already_is_confirmed_together_however_few_may_move_at_once() {
+    const REGION: &str = "ca-west-1";
+    let ami = lab().ami("there", &json!({"region": REGION}));
+    let many = json!({"count": 30, "prefix": "there", "ami": ami, "size": 1, "region": REGION});
+    let names: Vec<String> = serde_json::from_value(lab().post("groups", &many)["names"].clone()).unwrap();
+    let target = |name: &String| {
+        let head = "\n[[channels.there.prod.targets]]\nkind = \"asg\"\n";
+        format!("{head}id = \"{name}\"\nname = \"{name}\"\nregion = \"{REGION}\"\n")
+    };
+    let desk = Desk::new("there/prod", &[], &names.iter().map(target).collect::<String>());
+    desk.done(&["record", "there@1", &format!("{ami}@{REGION}")]);
+    let since = now(lab());
+    desk.done(&["promote", "there@1", "prod", "--yes"]);
+    let asked = calls(lab(), REGION, &since);
+    // The plan, and two looks in a row: each in one listing, and only what AWS tells of one group at a time for each.
+    assert_eq!((asked["DescribeAutoScalingGroups"], asked["DescribeInstances"]), (3, 3), "{asked:?}");
+    assert_eq!(asked["DescribeInstanceRefreshes"], 3 * 30);
+    assert!(desk.done(&["status"]).contains("there@1"));
+}
+
 #[tokio::test]
 async fn a_template_that_is_gone_leaves_only_its_own_group_unknown_whatever_is_remembered() {
     const REGION: &str = "eu-south-2";

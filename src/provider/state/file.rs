@@ -24,6 +24,7 @@ impl StateSource for StateFile {
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         let opened = tokio::fs::File::open(&self.path).await;
         let file = opened.map_err(|source| FetchError::Read { name: self.name.clone(), source })?;
-        read_all(&self.name, file).await
+        let length = file.metadata().await.map_or(0, |about| about.len());
+        read_all(&self.name, file, length).await
     }
 }

@@ -127,9 +127,10 @@ impl FetchError {
 const LARGEST: u64 = 512 * 1024 * 1024;
 
 /// Reads to the end, and refuses what cannot be a state.
-async fn read_all(name: &str, reader: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u8>, FetchError> {
+async fn read_all(name: &str, reader: impl tokio::io::AsyncRead + Unpin, length: u64) -> Result<Vec<u8>, FetchError> {
     use tokio::io::AsyncReadExt;
-    let mut bytes = Vec::new();
+    // One piece from the start: a state that grows piece by piece lies in memory twice. The end is read past it.
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(LARGEST)).unwrap_or(0) + 64);
     let read = reader.take(LARGEST + 1).read_to_end(&mut bytes).await;
     read.map_err(|source| FetchError::Read { name: name.to_owned(), source })?;
     match u64::try_from(bytes.len()) {

@@ -55,6 +55,8 @@ impl StateSource for StateObject {
                 None => Err(error),
             },
         };
-        read_all(&self.name, body.map_err(|error| self.failed(error))?.into_async_read()).await
+        let body = body.map_err(|error| self.failed(error))?;
+        let length = body.size_hint().0;
+        read_all(&self.name, body.into_async_read(), length).await
     }
 }

@@ -19,6 +19,7 @@ impl StateSource for StateStdin {
         });
         let read = bytes.await.map_err(std::io::Error::other).and_then(|read| read);
         let bytes = read.map_err(|source| FetchError::Read { name: self.name().to_owned(), source })?;
-        read_all(self.name(), bytes.as_slice()).await
+        let length = bytes.len() as u64;
+        read_all(self.name(), bytes.as_slice(), length).await
     }
 }
