@@ -172,7 +172,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<BTreeMap<String, String>
 }
 
 fn decoded(text: &str) -> String {
-    text.replace("%24", "$").replace("%3A", ":").replace("%2F", "/")
+    text.replace("%24", "$").replace("%3A", ":").replace("%2F", "/").replace("%2A", "*")
 }
 
 impl Cloud {
@@ -209,8 +209,11 @@ impl Cloud {
                 set(action, "launchTemplateVersionSet", &all(ELEMENTS.version, numbers), &token)
             }
             "DescribeInstances" => {
-                let numbers =
-                    if form.contains_key("InstanceId.1") { named("InstanceId.") } else { named("Filter.1.Value.") };
+                // What is asked of all groups at once is asked where one page has room for them.
+                let pattern = form.get("Filter.1.Value.1").is_some_and(|value| value == "web-*");
+                let by_name =
+                    || named(if form.contains_key("InstanceId.1") { "InstanceId." } else { "Filter.1.Value." });
+                let numbers = if pattern { (0..self.groups).collect() } else { by_name() };
                 set(action, "reservationSet", &all(ELEMENTS.instance, numbers), "")
             }
             "DescribeImages" => {

@@ -76,26 +76,26 @@ async fn look(
         }
     };
     // What code declares by a number may have to be asked for.
-    let lookups: Vec<_> = homes
-        .into_iter()
-        .map(async |(id, channel)| {
-            let sight = sights.get(&id).cloned();
-            let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
-            let declared = match (&sight, ctx.fleet.target(&id)) {
-                (Sight::Seen(observed), Some(target)) => {
-                    within(limit, declared(code, target, observed)).await.unwrap_or_else(|| undeclared(observed))
-                }
-                _ => Code::new(),
-            };
-            (id, channel, sight, declared)
-        })
-        .collect();
+    let lookups = homes.into_iter().map(async |(id, channel)| {
+        let sight = sights.get(&id).cloned();
+        let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
+        let declared = match (&sight, ctx.fleet.target(&id)) {
+            (Sight::Seen(observed), Some(target)) => {
+                within(limit, declared(code, target, observed)).await.unwrap_or_else(|| undeclared(observed))
+            }
+            _ => Code::new(),
+        };
+        (id, channel, sight, declared)
+    });
     let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
+    let view = ctx.store.view()?;
+    let look = Lookup(&*view);
     let witnesses = looked_up
         .into_iter()
-        .map(|(id, channel, sight, declared)| witness(ctx, id, channel, sight, declared, &dangling))
+        .map(|(id, channel, sight, declared)| witness(look, id, channel, sight, declared, &dangling))
         .collect::<Result<Vec<_>, FlowError>>()?;
-    let acknowledgements = Lookup(&*ctx.store.view()?).acknowledgements()?.into_iter().collect();
+    let acknowledgements = look.acknowledgements()?.into_iter().collect();
+    drop(view);
     looked.findings = plan::drift(&witnesses, &acknowledgements, looked.at);
     let unknown = attribute(ctx, &mut looked.findings, &sights, limit).await;
     looked.unasked.extend(unknown);
@@ -176,15 +176,13 @@ fn undeclared(observed: &Observed) -> Code {
 }
 
 fn witness(
-    ctx: &Ctx<'_>,
+    look: Lookup<'_>,
     target: TargetId,
     channel: Channel,
     sight: Sight,
     code: Code,
     dangling: &BTreeSet<ImageRef>,
 ) -> Result<Witnesses, FlowError> {
-    let view = ctx.store.view()?;
-    let look = Lookup(&*view);
     let state = look.channel(&channel)?;
     let recorded = look.target(&target)?;
     let (mut declared, mut places) = (BTreeMap::new(), BTreeMap::new());

@@ -8,6 +8,7 @@ use crate::plan::{Fitness, Grounds, Sight, Snapshot, TargetView};
 use crate::provider::source::Availability;
 use crate::provider::target::{Depth, TargetError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How many releases underneath are looked at: more than any on-call goes back in one night.
 const LINEAGE: u64 = 20;
@@ -21,7 +22,7 @@ pub async fn load(ctx: &Ctx<'_>, channel: &Channel, named: Option<&ImageKey>) ->
     // Read after the survey, and in one view: what another process has written meanwhile counts for every target.
     let mut held = targets(ctx, &spec.targets)?;
     for id in &spec.targets {
-        let sight = match seen.get(id) {
+        let sight = match seen.remove(id) {
             Some(answer) => sight(answer),
             None => unasked("no provider knows it"),
         };
@@ -113,14 +114,14 @@ fn grounds(
 }
 
 /// An answer about a target as a value a plan can look at.
-pub(super) fn sight(answer: &Result<Observed, TargetError>) -> Sight {
+pub(super) fn sight(answer: Result<Observed, TargetError>) -> Sight {
     match answer {
-        Ok(observed) => Sight::Seen(Box::new(observed.clone())),
+        Ok(observed) => Sight::Seen(Arc::new(observed)),
         Err(error @ TargetError::Gone { .. }) => {
             let fix = error.hint().unwrap_or_else(|| "imgctl drift shows what else is wrong with it".to_owned());
             Sight::Gone { why: error.to_string(), fix }
         }
-        Err(TargetError::Dangling { what, hint }) => Sight::Dangling { why: what.clone(), fix: hint.clone() },
+        Err(TargetError::Dangling { what, hint }) => Sight::Dangling { why: what, fix: hint },
         Err(error) => {
             let fix = error.hint().unwrap_or_else(|| "run the same command again".to_owned());
             Sight::Unreachable { why: error.to_string(), fix }
@@ -165,5 +166,5 @@ pub(super) async fn running(ctx: &Ctx<'_>, ids: &BTreeSet<TargetId>) -> Result<B
     let mut seen = ctx.fleet.survey(ids, Depth::Running).await;
     recognise(ctx, &mut seen)?;
     let missing = || unasked("no provider knows it");
-    Ok(ids.iter().map(|id| (id.clone(), seen.get(id).map_or_else(missing, sight))).collect())
+    Ok(ids.iter().map(|id| (id.clone(), seen.remove(id).map_or_else(missing, sight))).collect())
 }

@@ -379,6 +379,7 @@ fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
 mod tests {
     use super::*;
     use crate::model::{Accepts, Obstacle, SlotState};
+    use std::sync::Arc;
 
     fn image(letter: &str) -> ImageRef {
         format!("ami-{}@eu-west-1", letter.repeat(8)).parse().unwrap()
@@ -414,7 +415,7 @@ mod tests {
             let (count, letter) = text.split_once(' ').unwrap();
             (image(letter), count.parse().unwrap())
         };
-        Sight::Seen(Box::new(Observed {
+        Sight::Seen(Arc::new(Observed {
             revision: "lt-1:1".parse().unwrap(),
             slots: found.map(|image| (slot(), SlotState { image, accepts })).into_iter().collect(),
             running: running.split(", ").filter(|text| !text.is_empty()).map(counted).collect(),
@@ -635,7 +636,7 @@ mod tests {
         let mut witnesses = witnesses("a | a | a runs 2 a, 1 b");
         let Sight::Seen(observed) = &mut witnesses.sight else { unreachable!() };
         let motion = Motion::Failed { reason: "3 instances were unhealthy".into() };
-        observed.deployment =
+        Arc::make_mut(observed).deployment =
             Some(Deployment { id: "refresh-1".into(), motion, toward: None, started: None, percent: 33, left: 2 });
         assert_eq!(
             said(&witnesses),
@@ -675,7 +676,7 @@ mod tests {
         ] {
             let mut witnesses = witnesses(row);
             let Sight::Seen(observed) = &mut witnesses.sight else { panic!("{row}") };
-            observed.obstacles.push(Obstacle { what: "cannot be moved".into(), fix: "mend it".into() });
+            Arc::make_mut(observed).obstacles.push(Obstacle { what: "cannot be moved".into(), fix: "mend it".into() });
             let remedies: Vec<String> =
                 seen(&witnesses, &BTreeMap::new()).into_iter().filter_map(|finding| finding.remedy).collect();
             assert!(remedies.iter().any(|remedy| remedy == expected), "{row}: {remedies:?}");

@@ -34,6 +34,7 @@ use crate::model::{
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything a plan may look at, read before it is made.
 #[derive(Debug, Clone)]
@@ -72,7 +73,7 @@ pub struct TargetView {
 /// What came of looking at a target.
 #[derive(Debug, Clone)]
 pub enum Sight {
-    Seen(Box<Observed>),
+    Seen(Arc<Observed>),
     /// The platform says there is no such thing.
     Gone {
         why: String,

@@ -3,6 +3,7 @@
 use super::{Fitness, Grounds, Plan, Sight, Snapshot, TargetView};
 use crate::model::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) struct World {
     snapshot: Snapshot,
@@ -132,7 +133,7 @@ impl World {
             ["gone"] => Sight::Gone { why: "there is no such group".into(), fix: "mend its name".into() },
             ["dangling"] => Sight::Dangling { why: "its template is not there".into(), fix: "make it again".into() },
             ["unreachable"] => Sight::Unreachable { why: "no answer".into(), fix: "ask again".into() },
-            _ => Sight::Seen(Box::new(observed(id, words))),
+            _ => Sight::Seen(Arc::new(observed(id, words))),
         };
         let after = |word: &str| words.iter().position(|w| *w == word).map(|at| words[at + 1]);
         let recorded = after("recorded").map(|key| {

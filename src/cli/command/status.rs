@@ -141,7 +141,7 @@ fn runs(sight: &Sight) -> String {
 fn document(standing: &Standing) -> Value {
     let targets = standing.targets.iter().map(|(id, (recorded, sight))| {
         let (seen, why) = match sight {
-            Sight::Seen(observed) => (Some(observed), None),
+            Sight::Seen(observed) => (Some(&**observed), None),
             Sight::Gone { why, .. } => (None, Some(format!("gone: {why}"))),
             Sight::Dangling { why, .. } => (None, Some(format!("dangling: {why}"))),
             Sight::Unreachable { why, .. } => (None, Some(format!("unreachable: {why}"))),

@@ -76,8 +76,17 @@ impl TemplateFacts {
         Some((self.aws.as_deref()?, place))
     }
 
+    /// Everything it says, for what makes a new version of it.
     pub(super) fn keep(&self, region: &Region, version: Version) -> Arc<Version> {
-        let (outline, version) = (version.outline(), Arc::new(version));
+        self.keep_outline(region, version.outline());
+        let key = (region.clone(), version.template.clone(), version.number);
+        let version = Arc::new(version);
+        lock(&self.versions).insert(key, Arc::clone(&version));
+        version
+    }
+
+    /// What observing needs of it.
+    pub(super) fn keep_outline(&self, region: &Region, outline: VersionOutline) {
         if let Some((aws, place)) = self.shelf(region) {
             let thing = thing(&outline.template, outline.number);
             // A listing comes again and again; what it says of a number does not change.
@@ -85,10 +94,8 @@ impl TemplateFacts {
                 aws.remember(&place, &thing, &outline);
             }
         }
-        let key = (region.clone(), version.template.clone(), version.number);
-        lock(&self.outlines).insert(key.clone(), Arc::new(outline));
-        lock(&self.versions).insert(key, Arc::clone(&version));
-        version
+        let key = (region.clone(), outline.template.clone(), outline.number);
+        lock(&self.outlines).insert(key, Arc::new(outline));
     }
 
     /// A version with everything it says, where this process has read it.

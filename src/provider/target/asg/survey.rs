@@ -25,8 +25,8 @@ const NAMES_A_FILTER: usize = 200;
 const INSTANCES_A_PAGE: i32 = 1000;
 /// Up to this many instances are asked for by their ids: the cheapest question EC2 has.
 const IDS_A_CALL: usize = 100;
-/// How many calls wait for their turn side by side.
-pub(super) const SIDE_BY_SIDE: usize = 32;
+/// How many calls wait for their turn side by side: each of them is a hundred groups or more in memory.
+pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// The newest refresh of a group, or why it could not be read.
 type Newest = Result<Option<Deployment>, TargetError>;

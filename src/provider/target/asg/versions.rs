@@ -48,6 +48,7 @@ struct Reading<'a> {
     facts: &'a TemplateFacts,
     region: &'a Region,
     wanted: Wanted,
+    depth: Depth,
     heads: BTreeMap<String, Heads>,
     /// Templates that are not there any more, whatever is remembered of them.
     gone: BTreeSet<String>,
@@ -69,7 +70,7 @@ pub(super) async fn read(
             wanted.entry(template).or_default().insert(version);
         }
     }
-    let mut reading = Reading { aws, facts, region, wanted, heads: BTreeMap::new(), gone: BTreeSet::new() };
+    let mut reading = Reading { aws, facts, region, wanted, depth, heads: BTreeMap::new(), gone: BTreeSet::new() };
     let floating = reading.templates(|_, names| names.iter().any(|name| name.starts_with('$')));
     if floating.len() > FEW_TEMPLATES {
         reading.describe(&floating).await?;
@@ -90,7 +91,7 @@ pub(super) async fn read(
         let unproven = reading.names(|template, name| !reading.is_proven(template, name));
         reading.one_by_one(unproven).await?;
     }
-    Ok(reading.versions(depth))
+    Ok(reading.versions())
 }
 
 impl Reading<'_> {
@@ -171,7 +172,10 @@ impl Reading<'_> {
                 self.keep_heads(&template, Heads { latest, default });
             }
             for row in rows {
-                self.facts.keep(self.region, row);
+                match self.depth {
+                    Depth::Running => self.facts.keep_outline(self.region, row.outline()),
+                    Depth::Deploying => drop(self.facts.keep(self.region, row)),
+                }
             }
         }
     }
@@ -214,8 +218,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn versions(&self, depth: Depth) -> Versions {
-        let believed = self.names(|template, name| depth == Depth::Running || self.is_proven(template, name));
+    fn versions(&self) -> Versions {
+        let believed = self.names(|template, name| self.depth == Depth::Running || self.is_proven(template, name));
         let pairs = believed.into_iter().flat_map(|(id, names)| names.into_iter().map(move |name| (id.clone(), name)));
         let named = pairs.filter_map(|(id, name)| {
             let version = self.version(&id, &name)?;
