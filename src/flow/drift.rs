@@ -118,19 +118,31 @@ async fn attribute(
         let (Some(Sight::Seen(observed)), Some(target)) =
             (sights.get(&finding.target), ctx.fleet.target(&finding.target))
         else {
-            return None;
+            return Vec::new();
         };
-        match within(limit, target.author(observed, finding.slot.as_ref())).await {
-            Some(Ok(author)) => {
-                finding.by = author;
+        let slot = finding.slot.clone();
+        let (made, moved) = futures_util::join!(
+            within(limit, target.author(observed, slot.as_ref())),
+            within(limit, target.mover(observed, slot.as_ref())),
+        );
+        let mut unknown = Vec::new();
+        let told = [made, moved].into_iter().filter_map(|answer| match answer {
+            Some(Ok(by)) => by,
+            Some(Err(error)) => {
+                unknown.push(format!("who changed it: {error}"));
                 None
             }
-            Some(Err(error)) => Some(format!("who changed it: {error}")),
-            None => Some("who changed it".to_owned()),
-        }
+            None => {
+                unknown.push("who changed it".to_owned());
+                None
+            }
+        });
+        // What was made and then pointed to is as it is because of the last of them; CloudTrail tells whole seconds.
+        finding.by = told.max_by_key(|by| by.at.map(|at| at.as_second()));
+        unknown
     });
     let asks: Vec<_> = asks.collect();
-    stream::iter(asks).buffered(SIDE_BY_SIDE).filter_map(std::future::ready).collect().await
+    stream::iter(asks).buffered(SIDE_BY_SIDE).flat_map(stream::iter).collect().await
 }
 
 /// How long an answer may take, and the sign that it is too late.

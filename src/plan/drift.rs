@@ -243,9 +243,17 @@ impl Slot<'_> {
             }
             FindingKind::Dangling => format!("{now} no longer exists: the next launch fails"),
             FindingKind::Floating => format!("nothing pins it: {} can lead elsewhere at any time", self.through()),
-            FindingKind::Unreachable => format!("where {} leads could not be found out", self.through()),
+            FindingKind::Unreachable => self.unread(witnesses),
             FindingKind::Mixed => format!("it is configured with {now}, and runs something else"),
         }
+    }
+
+    /// Where a name leads was not told; the reader of the target notes why.
+    fn unread(&self, witnesses: &Witnesses) -> String {
+        let begins = format!("where {} leads", self.through());
+        let notes = if let Sight::Seen(observed) = &witnesses.sight { observed.notes.as_slice() } else { &[] };
+        let noted = notes.iter().find(|note| note.starts_with(&begins));
+        noted.cloned().unwrap_or_else(|| format!("{begins} could not be found out"))
     }
 
     fn through(&self) -> &str {

@@ -55,4 +55,28 @@ async fn cloudtrail_says_who_moved_a_group_where_the_config_asks_for_it() {
     assert_eq!(denied.exit, 1, "{}{}", denied.out, denied.err);
     let all = format!("{}{}", denied.out, denied.err);
     assert!(all.contains("tampered") && all.contains("who changed it: CloudTrail LookupEvents"), "{all}");
+    assert!(all.contains("arn:aws:iam::123456789012:root"), "and who made the version is told: {all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloudtrail_says_who_moved_a_templates_default_by_its_name() {
+    let amis = ["by-name-1", "by-name-2"].map(|name| lab().ami(name, &json!({})));
+    let group = lab().group("by-name", &amis[0], &json!({"size": 0}));
+    let id = group["template_id"].as_str().unwrap();
+    let target = format!("id = \"by-name\"\nkind = \"launch-template\"\ntemplate = \"{id}\"\nregion = \"eu-west-1\"\n");
+    let desk = Desk::new("by-name/prod", &[], &format!("\n[[channels.by-name.prod.targets]]\n{target}"));
+    let config = fs::read_to_string(desk.path("imgctl.toml")).unwrap();
+    fs::write(desk.path("imgctl.toml"), config.replacen("[aws]", "[aws]\ncloudtrail = true", 1)).unwrap();
+    desk.done(&["record", "by-name@1", &amis[0]]);
+    desk.done(&["promote", "by-name@1", "prod", "--yes"]);
+    let ec2 = crate::support::aws(lab()).await.ec2(&"eu-west-1".parse().unwrap());
+    let image = aws_sdk_ec2::types::RequestLaunchTemplateData::builder().image_id(&amis[1]).build();
+    let made = ec2.create_launch_template_version().launch_template_id(id).source_version("1");
+    let made = made.launch_template_data(image).send().await.unwrap().launch_template_version.unwrap();
+    let number = made.version_number.unwrap().to_string();
+    let moves = ec2.modify_launch_template().launch_template_name(made.launch_template_name.unwrap());
+    moves.default_version(number).send().await.unwrap();
+    lab().post("calls/mark", &json!({}));
+    let by = "tampered arn:aws:sts::123456789012:user/moto CloudTrail ModifyLaunchTemplate";
+    assert_eq!(authors(&desk), [by]);
 }

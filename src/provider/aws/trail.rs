@@ -52,6 +52,11 @@ struct Identity {
 }
 
 impl Aws {
+    /// Whether the config lets CloudTrail be asked.
+    pub(in crate::provider) fn asks_cloudtrail(&self) -> bool {
+        self.trail
+    }
+
     /// Who made the newest of these calls that succeeded and whose request `fits`. `None`: nobody in the events that are
     /// read, or CloudTrail is not to be asked.
     ///

@@ -113,13 +113,14 @@ impl Observe for LaunchTemplate {
     }
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        if let Some(by) = self.templates.mover_of_default(&self.spec.settings.id).await? {
-            return Ok(Some(by));
-        }
         match numbered(&observed.revision) {
             Some((template, number)) => self.templates.author_of(template, number).await,
             None => Ok(None),
         }
+    }
+
+    async fn mover(&self, _: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        self.templates.mover_of_default(&self.spec.settings.id).await
     }
 }
 
@@ -233,6 +234,10 @@ impl LaunchTemplate {
         let number = default.number;
         let outline = default.outline();
         let aliases = Aliases::read(&self.templates.aws, region, outline.image.as_deref().into_iter()).await;
+        let text = outline.image.as_deref().unwrap_or_default();
+        if let Some(dangling) = aliases.dangling(&self.object(), text) {
+            return Err(dangling);
+        }
         let image = slot_image(region, &number.to_string(), &outline, &aliases);
         let slot: SlotName = SLOT.parse().map_err(|_| self.gone())?;
         let accepts = Accepts::Ami { region: region.clone(), arch };
@@ -246,7 +251,7 @@ impl LaunchTemplate {
             desired: 0,
             deployment: None,
             obstacles: outline.obstacle().into_iter().collect(),
-            notes: newer.into_iter().collect(),
+            notes: newer.into_iter().chain(aliases.unread(text)).collect(),
         })
     }
 

@@ -107,6 +107,12 @@ pub trait Observe: Send + Sync {
     /// Who made this slot (the whole target, where none is named) what it is now, by the platform's own records; `None`:
     /// they do not tell.
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError>;
+
+    /// Who pointed this slot to what it is now, by the log of calls (CloudTrail); `None`: there is none, or it does not
+    /// tell.
+    async fn mover(&self, _: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        Ok(None)
+    }
 }
 
 /// What infrastructure code calls a target: enough to find its declaration there.

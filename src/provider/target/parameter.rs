@@ -4,8 +4,10 @@
 //! (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html>), so what is read here is
 //! true for this moment.
 
+use super::TargetError;
 use crate::model::{AmiId, ImageRef, Region};
-use crate::provider::aws::Aws;
+use crate::provider::aws::{Aws, classify};
+use aws_sdk_ssm::error::ProvideErrorMetadata;
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,30 +17,72 @@ pub(super) const PREFIX: &str = "resolve:ssm:";
 /// How many parameters are asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
 
-/// The text of a template → the AMI that it leads to now.
+/// The text of a template → where it leads now.
 #[derive(Debug, Default)]
-pub(super) struct Aliases(BTreeMap<String, AmiId>);
+pub(super) struct Aliases(BTreeMap<String, Lead>);
+
+#[derive(Debug)]
+enum Lead {
+    Image(AmiId),
+    /// Nothing can be launched through it, and why.
+    Nowhere(&'static str),
+    /// Nobody told us, and why.
+    Unread(String),
+}
 
 impl Aliases {
-    /// Asks for the parameters in these texts, once each (GetParameter). One that is not there, holds no AMI's id or may
-    /// not be read leads nowhere that is known.
+    /// Asks for the parameters in these texts, once each (GetParameter).
     pub(super) async fn read<'a>(aws: &Aws, region: &Region, texts: impl Iterator<Item = &'a str>) -> Self {
         let texts: BTreeSet<&str> = texts.filter(|text| text.starts_with(PREFIX)).collect();
-        if texts.is_empty() {
-            return Self::default();
-        }
-        let ssm = aws.ssm(region);
-        let ask = async |text: &str| {
-            let answer = ssm.get_parameter().name(text.strip_prefix(PREFIX)?).send().await.ok()?;
-            Some((text.to_owned(), answer.parameter?.value?.parse().ok()?))
-        };
-        let asks: Vec<_> = texts.into_iter().map(ask).collect();
-        let found: Vec<Option<(String, AmiId)>> =
-            futures_util::stream::iter(asks).buffered(SIDE_BY_SIDE).collect().await;
-        Self(found.into_iter().flatten().collect())
+        let asks: Vec<_> =
+            texts.into_iter().map(async |text| (text.to_owned(), lead(aws, region, text).await)).collect();
+        Self(futures_util::stream::iter(asks).buffered(SIDE_BY_SIDE).collect().await)
     }
 
     pub(super) fn image(&self, region: &Region, text: &str) -> Option<ImageRef> {
-        self.0.get(text).map(|id| ImageRef::Ami { region: region.clone(), id: id.clone() })
+        match self.0.get(text)? {
+            Lead::Image(id) => Some(ImageRef::Ami { region: region.clone(), id: id.clone() }),
+            Lead::Nowhere(_) | Lead::Unread(_) => None,
+        }
+    }
+
+    /// Why it could not be read where this text leads.
+    pub(super) fn unread(&self, text: &str) -> Option<String> {
+        match self.0.get(text)? {
+            Lead::Unread(why) => Some(format!("where {text} leads could not be read: {why}")),
+            Lead::Image(_) | Lead::Nowhere(_) => None,
+        }
+    }
+
+    /// What launches through this text, and cannot: EC2 refuses the launch, and nothing tells before it does.
+    pub(super) fn dangling(&self, who: &str, text: &str) -> Option<TargetError> {
+        let Lead::Nowhere(why) = self.0.get(text)? else { return None };
+        let name = text.trim_start_matches(PREFIX);
+        Some(TargetError::Dangling {
+            what: format!("{who} launches from {text}, and {why}"),
+            hint: format!(
+                "put the AMI back (aws ssm put-parameter --name {name} --type String --data-type aws:ec2:image \
+                 --overwrite --value AMI), or put its id into the template"
+            ),
+        })
+    }
+}
+
+async fn lead(aws: &Aws, region: &Region, text: &str) -> Lead {
+    let name = text.trim_start_matches(PREFIX);
+    match aws.ssm(region).get_parameter().name(name).send().await {
+        // The value is not repeated: it may be anything.
+        Ok(answer) => match answer.parameter.and_then(|parameter| parameter.value?.parse().ok()) {
+            Some(image) => Lead::Image(image),
+            None => Lead::Nowhere("the parameter holds no AMI's id"),
+        },
+        Err(error) => match error.code() {
+            Some("ParameterNotFound") => Lead::Nowhere("there is no such parameter"),
+            Some("ParameterVersionNotFound") => Lead::Nowhere("the parameter has no such version or label"),
+            _ => {
+                let object = format!("parameter {name} in {}", aws.place(region));
+                Lead::Unread(classify("ssm:GetParameter", &object, error).to_string())
+            }
+        },
     }
 }

@@ -130,7 +130,17 @@ impl Templates {
 
     /// Who moved the template's default last, as CloudTrail has it.
     pub(super) async fn mover_of_default(&self, template: &str) -> Result<Option<Attribution>, TargetError> {
-        let moves = |request: &Value| names(request, &[template]);
+        if !self.aws.asks_cloudtrail() {
+            return Ok(None);
+        }
+        // ModifyLaunchTemplate takes either.
+        let call = self.aws.ec2(&self.region).describe_launch_templates().launch_template_ids(template);
+        let answer = self.aws.patiently(Service::Ec2, &self.region, || call.clone().send()).await;
+        let object = format!("launch template {template} in {}", self.aws.place(&self.region));
+        let answer = answer.map_err(|error| classify("ec2:DescribeLaunchTemplates", &object, error))?;
+        let name = answer.launch_templates().first().and_then(|found| found.launch_template_name());
+        let called: Vec<&str> = [template].into_iter().chain(name).collect();
+        let moves = |request: &Value| names(request, &called);
         Ok(self.aws.last_change(&self.region, &["ModifyLaunchTemplate"], moves).await?)
     }
 

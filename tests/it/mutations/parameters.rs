@@ -46,10 +46,21 @@ fn a_template_that_reads_a_parameter_floats_and_is_what_it_leads_to_now() {
     hold(&bad);
     check(&desk, &[], &[("alias", "floating mixed tampered")]);
     hold("no image");
-    check(&desk, &[], &[("alias", "floating unreachable")]);
+    check(&desk, &[], &[("alias", "dangling")]);
+    assert!(desk.run(&["drift"]).out.contains(&format!("launches from {alias}, and the parameter holds no AMI's id")));
+    let none = json!({"group": "alias", "kind": "template-version", "ami": "resolve:ssm:/mutations/none"});
+    desk.lab.post("drift", &none);
+    check(&desk, &[], &[("alias", "dangling")]);
+    assert!(desk.run(&["drift"]).out.contains("/mutations/none, and there is no such parameter"));
+    desk.lab.post("drift", &json!({"group": "alias", "kind": "template-version", "ami": alias}));
     hold(&good);
     // Without the right to read it nobody knows, and that is never in sync.
     lab().post("fault", &json!({"kind": "denied", "action": "GetParameter", "about": "/mutations/alias"}));
-    check(&desk, &[], &[("alias", "floating unreachable")]);
+    let denied = desk.run(&["drift"]);
+    assert!(
+        denied.out.contains(&format!("where {alias} leads could not be read: SSM GetParameter of")),
+        "{}",
+        denied.out
+    );
     check(&desk, &[], &[("alias", "floating")]);
 }

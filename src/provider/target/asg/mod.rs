@@ -111,20 +111,21 @@ impl Observe for AsgTarget {
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
         let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
+        let Some(Spot::Version { template, number, .. }) = spot else { return Ok(None) };
+        self.templates.author_of(template, *number).await
+    }
+
+    async fn mover(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
+        let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
         let Some(Spot::Version { template, number, through }) = spot else { return Ok(None) };
-        let moved = self.mover(template, *number, through.as_deref()).await?;
-        if through.is_none() && moved.is_some() {
-            return Ok(moved);
-        }
-        // What follows a name is moved by whoever made the version, too: the last of them made it so.
-        let made = self.templates.author_of(template, *number).await?;
-        Ok(moved.into_iter().chain(made).max_by_key(|by| by.at))
+        self.pointed(template, *number, through.as_deref()).await
     }
 }
 
 impl AsgTarget {
     /// Who pointed the group to what it launches now, or moved the default that it follows, as CloudTrail has it.
-    async fn mover(
+    async fn pointed(
         &self,
         template: &str,
         number: i64,

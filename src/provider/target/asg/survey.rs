@@ -65,10 +65,12 @@ pub(super) async fn region(
         let (versions, images) =
             futures_util::join!(versions::read(aws, facts, region, &groups, depth), instances(aws, region, &groups));
         let (versions, images) = (versions?, images?);
-        let aliases = Aliases::read(aws, region, versions.images()).await;
+        let slots: Vec<Slot> = groups.values().flat_map(Group::slots).collect();
+        let own =
+            slots.iter().filter_map(|slot| if let Named::Image(image) = &slot.named { Some(image) } else { None });
+        let aliases = Aliases::read(aws, region, versions.images().chain(own.map(String::as_str))).await;
         let read = Read { groups, refused, versions, images, aliases };
         if depth == Depth::Deploying {
-            let slots: Vec<Slot> = read.groups.values().flat_map(Group::slots).collect();
             let launches: Vec<Launches<'_>> = slots.iter().map(|slot| read.launches(slot)).collect();
             architecture::read(aws, facts, region, &launches).await?;
         }
@@ -262,7 +264,16 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
         obstacles: group.obstacle().into_iter().collect(),
         notes: Vec::new(),
     };
+    let who = format!("group {}", group.name);
     for slot in group.slots() {
+        let text = match (&slot.named, read.version(&slot.named)) {
+            (Named::Image(image), _) => Some(image.as_str()),
+            (Named::Version { .. }, version) => version.and_then(|version| version.image.as_deref()),
+        };
+        if let Some(dangling) = text.and_then(|text| read.aliases.dangling(&who, text)) {
+            return Err(dangling);
+        }
+        observed.notes.extend(text.and_then(|text| read.aliases.unread(text)));
         let image = match (&slot.named, read.version(&slot.named)) {
             (Named::Image(image), _) => launched(region, image, &read.aliases),
             (Named::Version { version: name, .. }, Some(version)) => {

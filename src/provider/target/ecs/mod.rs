@@ -120,6 +120,10 @@ impl Observe for EcsTarget {
     }
 
     async fn author(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
+        Ok(self.fresh(observed.revision.as_str()).await?.author())
+    }
+
+    async fn mover(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let EcsSettings { service, cluster, .. } = &self.spec.settings;
         let revision = observed.revision.as_str();
         let moves = |request: &Value| {
@@ -128,10 +132,7 @@ impl Observe for EcsTarget {
                 && word("cluster").unwrap_or("default") == revisions::short(cluster)
                 && word("taskDefinition") == Some(revisions::short(revision))
         };
-        match self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await? {
-            Some(by) => Ok(Some(by)),
-            None => Ok(self.fresh(revision).await?.author()),
-        }
+        Ok(self.aws.last_change(&self.spec.region, &["UpdateService"], moves).await?)
     }
 }
 

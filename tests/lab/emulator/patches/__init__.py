@@ -4,13 +4,14 @@ Every module has `install()`, which replaces methods of moto's classes; nothing 
 """
 
 from emulator.patches import (
-    autoscaling, buckets, ecr, images, image_lifecycle, launch_templates, launches, speed, stacks, templates_api,
-    trail,
+    autoscaling, buckets, ecr, images, image_lifecycle, launch_templates, launches, serializing, speed, stacks,
+    templates_api, trail,
 )
 
 
 def install_all() -> None:
     for module in (
-        speed, launch_templates, templates_api, images, image_lifecycle, launches, autoscaling, ecr, buckets, stacks, trail,
+        speed, serializing, launch_templates, templates_api, images, image_lifecycle, launches, autoscaling, ecr, buckets,
+        stacks, trail,
     ):
         module.install()
