@@ -18,10 +18,10 @@ const LATENCY: f64 = 50.0;
 const ONE_BY_ONE: usize = 4;
 
 /// What must be read anew each time, by how much of it one call tells: groups, the heads of their templates, their
-/// instances (200 groups a filter), services, tasks (listed and described), workloads.
+/// instances (1,000 of all of them), services, tasks (listed and described), workloads.
 fn listings() -> f64 {
     let calls = |a_call: usize| MANY.div_ceil(a_call);
-    (calls(100) + calls(200) + calls(200) + calls(10) + 2 * calls(100) + calls(500)) as f64
+    (calls(100) + calls(200) + calls(1000) + calls(10) + 2 * calls(100) + calls(500)) as f64
 }
 
 /// What one command asked, and how long it took.

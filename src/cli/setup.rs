@@ -146,7 +146,10 @@ impl Setup {
             path: "imgctl".into(),
             source,
         })?;
-        runtime.block_on(work)
+        let done = runtime.block_on(work);
+        // What still reads a pipe or a dead mount is not waited for.
+        runtime.shutdown_background();
+        done
     }
 
     pub async fn aws(&self) -> Arc<Aws> {

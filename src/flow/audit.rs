@@ -17,7 +17,9 @@ pub struct Looked {
     pub targets: usize,
     /// Sorted; in sync, acknowledged and all.
     pub findings: Vec<Finding>,
-    /// What could not be found out within the time limit, besides the targets that did not answer.
+    /// Channels whose code is not all known: nobody knows what ended of what rests on it.
+    pub(super) unread: BTreeSet<Channel>,
+    /// What could not be found out, besides the targets that did not answer.
     pub unasked: Vec<String>,
     /// What the newest audit of each channel found, where there was one.
     before: BTreeMap<Channel, AuditRecord>,
@@ -45,7 +47,15 @@ impl Looked {
         for channel in &channels {
             before.extend(Lookup(&*view).audit(channel)?.map(|audit| (channel.clone(), audit)));
         }
-        Ok(Self { at, channels, targets: 0, findings: Vec::new(), unasked: Vec::new(), before })
+        Ok(Self {
+            at,
+            channels,
+            targets: 0,
+            findings: Vec::new(),
+            unread: BTreeSet::new(),
+            unasked: Vec::new(),
+            before,
+        })
     }
 
     /// What is drift, and nobody has acknowledged.
@@ -67,12 +77,19 @@ impl Looked {
         let was = |finding: &&Finding| {
             self.before.get(&finding.channel).is_some_and(|audit| audit.findings.contains_key(&finding.id))
         };
-        let is: BTreeSet<&FindingId> = self.drift().map(|finding| &finding.id).collect();
-        // Of what did not answer nobody knows whether it ended.
-        let silent: BTreeSet<_> = self.drift().filter(|one| one.is_unknown()).map(|one| &one.target).collect();
-        let past = self.before.values().flat_map(|audit| &audit.findings);
-        let over = past.filter(|(id, finding)| !is.contains(id) && !silent.contains(&finding.target));
+        // What is acknowledged is still so.
+        let is: BTreeSet<&FindingId> = self.findings.iter().map(|finding| &finding.id).collect();
+        let over = self.past().filter(|(id, finding)| !is.contains(id) && !self.is_silent(finding));
         News { began: self.drift().filter(|finding| !was(finding)).collect(), ended: over.collect() }
+    }
+
+    fn past(&self) -> impl Iterator<Item = (&FindingId, &NotedFinding)> {
+        self.before.values().flat_map(|audit| &audit.findings)
+    }
+
+    /// Of what did not answer nobody knows whether it ended.
+    fn is_silent(&self, past: &NotedFinding) -> bool {
+        self.unread.contains(&past.channel) || self.drift().any(|one| one.is_unknown() && one.target == past.target)
     }
 
     /// Kind of finding → how many.
@@ -95,11 +112,8 @@ impl Looked {
 pub fn record_audit(ctx: &Ctx<'_>, looked: &Looked) -> Result<Seq, FlowError> {
     let mut findings: BTreeMap<FindingId, NotedFinding> =
         looked.drift().map(|finding| (finding.id.clone(), finding.noted())).collect();
-    let silent: BTreeSet<_> = looked.drift().filter(|one| one.is_unknown()).map(|one| &one.target).collect();
-    let past = looked.before.values().flat_map(|audit| &audit.findings);
-    findings.extend(
-        past.filter(|(_, finding)| silent.contains(&finding.target)).map(|(id, found)| (id.clone(), found.clone())),
-    );
+    let kept = looked.past().filter(|(_, finding)| looked.is_silent(finding));
+    findings.extend(kept.map(|(id, found)| (id.clone(), found.clone())));
     let event = Event::DriftAudited {
         channels: looked.channels.clone(),
         targets: u32::try_from(looked.targets).unwrap_or(u32::MAX),

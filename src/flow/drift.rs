@@ -1,7 +1,9 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
 use super::audit::Looked;
+use super::code::{self, CodeSource, Said};
 use super::known::address_of;
+use super::limit::{Limit, limit, limited};
 use super::load::{running, unasked};
 use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Passphrase, Place, Pods, Service, TemplateRef};
@@ -9,53 +11,35 @@ use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
 use crate::plan::drift::{Declaration, Witnesses};
 use crate::plan::{self, CodePlace, Finding, Sight};
 use crate::provider::source::Availability;
-use crate::provider::state::StateSource;
 use crate::provider::target::{Handle, Observe};
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How many declarations are looked up at the same time.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Everything these states declare, in their order. The passphrase opens those that are encrypted.
-pub async fn read_code(sources: &[Box<dyn StateSource>], passphrase: &Passphrase) -> Result<Vec<Declared>, FlowError> {
-    let mut declared = Vec::new();
-    for source in sources {
-        let bytes = source.fetch().await?;
-        declared.extend(iac::read(source.name(), &bytes, passphrase)?);
-    }
-    Ok(declared)
-}
-
 /// The findings on every target of these channels (all of the config, when none is named), sorted. What has not answered
-/// by the time limit is unreachable, and the rest is told.
+/// by the time limit, or when the person wants to stop, is unreachable or not found out, and the rest is told.
 pub async fn drift(
     ctx: &Ctx<'_>,
     channels: &[Channel],
-    code: &[Declared],
-    limit: Option<Duration>,
+    sources: &[CodeSource],
+    passphrase: &Passphrase,
+    length: Option<Duration>,
 ) -> Result<Looked, FlowError> {
-    let Some(length) = limit else { return look(ctx, channels, code, None).await };
     let late = CancellationToken::new();
-    let timer = async {
-        ctx.clock.sleep(length).await;
-        late.cancel();
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        looked = look(ctx, channels, code, Some(Limit { length, late: &late })) => looked,
-        never = timer => match never {},
-    }
+    let look = look(ctx, channels, sources, passphrase, limit(length, &late));
+    limited(ctx, length, &late, look).await
 }
 
 async fn look(
     ctx: &Ctx<'_>,
     channels: &[Channel],
-    code: &[Declared],
-    limit: Option<Limit<'_>>,
+    sources: &[CodeSource],
+    passphrase: &Passphrase,
+    limit: Limit<'_>,
 ) -> Result<Looked, FlowError> {
     let mut named: BTreeSet<Channel> = channels.iter().cloned().collect();
     if named.is_empty() {
@@ -67,7 +51,15 @@ async fn look(
         homes.extend(ctx.channel(channel)?.targets.iter().map(|id| (id.clone(), channel.clone())));
     }
     looked.targets = homes.len();
-    let sights = sights(ctx, homes.keys().cloned().collect(), limit).await?;
+    if homes.is_empty() {
+        looked.unasked.push("anything: the config names no target".to_owned());
+    }
+    let ids = homes.keys().cloned().collect();
+    let (code, sights) =
+        futures_util::join!(code::read(sources, passphrase, &looked.channels, limit), sights(ctx, ids, limit));
+    let (code, sights) = (code?, sights?);
+    looked.unread = looked.channels.iter().filter(|channel| code.of(channel).unread.is_some()).cloned().collect();
+    looked.unasked.extend(code.unread.iter().map(|why| format!("what the code declares: {why}")));
     let dangling = match dangling(ctx, &sights, limit).await {
         Some(dangling) => dangling,
         None => {
@@ -81,9 +73,10 @@ async fn look(
         let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
         let declared = match (&sight, ctx.fleet.target(&id)) {
             (Sight::Seen(observed), Some(target)) => {
-                within(limit, declared(code, target, observed)).await.unwrap_or_else(|| undeclared(observed))
+                let said = code.of(&channel);
+                limit.within(declared(&said, target, observed)).await.unwrap_or_else(|| undeclared(observed, limit))
             }
-            _ => Code::new(),
+            _ => Declarations::new(),
         };
         (id, channel, sight, declared)
     });
@@ -103,7 +96,7 @@ async fn look(
 }
 
 /// What the code says of each slot, and where.
-type Code = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
+type Declarations = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
 
 /// Asks who changed what neither the ledger nor the code wanted. Who does not know is not named; what could not be asked is
 /// the answer.
@@ -111,7 +104,7 @@ async fn attribute(
     ctx: &Ctx<'_>,
     findings: &mut [Finding],
     sights: &BTreeMap<TargetId, Sight>,
-    limit: Option<Limit<'_>>,
+    limit: Limit<'_>,
 ) -> BTreeSet<String> {
     let changed = findings.iter_mut().filter(|finding| finding.kind.is_somebodys_change() && finding.is_drift());
     let asks = changed.map(async |finding| {
@@ -122,8 +115,8 @@ async fn attribute(
         };
         let slot = finding.slot.clone();
         let (made, moved) = futures_util::join!(
-            within(limit, target.author(observed, slot.as_ref())),
-            within(limit, target.mover(observed, slot.as_ref())),
+            limit.within(target.author(observed, slot.as_ref())),
+            limit.within(target.mover(observed, slot.as_ref())),
         );
         let mut unknown = Vec::new();
         let told = [made, moved].into_iter().filter_map(|answer| match answer {
@@ -145,34 +138,17 @@ async fn attribute(
     stream::iter(asks).buffered(SIDE_BY_SIDE).flat_map(stream::iter).collect().await
 }
 
-/// How long an answer may take, and the sign that it is too late.
-#[derive(Clone, Copy)]
-struct Limit<'a> {
-    length: Duration,
-    late: &'a CancellationToken,
-}
-
-/// The work's result; `None` where the time ended first.
-async fn within<T>(limit: Option<Limit<'_>>, work: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        None => Some(work.await),
-        Some(Limit { late, .. }) => late.run_until_cancelled(work).await,
-    }
-}
-
-/// Under a time limit every region and cluster is asked by itself, so that one that does not answer takes no other along.
+/// Every region and cluster is asked by itself, so that one that does not answer takes no other along.
 async fn sights(
     ctx: &Ctx<'_>,
     ids: BTreeSet<TargetId>,
-    limit: Option<Limit<'_>>,
+    limit: Limit<'_>,
 ) -> Result<BTreeMap<TargetId, Sight>, FlowError> {
-    let Some(Limit { length, .. }) = limit else { return running(ctx, &ids).await };
     let places = ctx.fleet.places(&ids);
-    let ask = async |place: BTreeSet<TargetId>| match within(limit, running(ctx, &place)).await {
+    let ask = async |place: BTreeSet<TargetId>| match limit.within(running(ctx, &place)).await {
         Some(sights) => sights,
         None => {
-            let why = format!("there was no answer within {} s", length.as_secs_f64());
-            let late = Sight::Unreachable { why, fix: "give it more time: --time-limit".to_owned() };
+            let late = Sight::Unreachable { why: limit.why(), fix: limit.fix() };
             Ok(place.into_iter().map(|id| (id, late.clone())).collect())
         }
     };
@@ -182,9 +158,9 @@ async fn sights(
 }
 
 /// Nothing of what the code says could be looked up in time.
-fn undeclared(observed: &Observed) -> Code {
-    let why = || "it could not be looked up within the time limit".to_owned();
-    observed.slots.keys().map(|slot| (slot.clone(), (Declaration::Unknown { why: why() }, None))).collect()
+fn undeclared(observed: &Observed, limit: Limit<'_>) -> Declarations {
+    let why = || Declaration::Unknown { why: limit.why() };
+    observed.slots.keys().map(|slot| (slot.clone(), (why(), None))).collect()
 }
 
 fn witness(
@@ -192,7 +168,7 @@ fn witness(
     target: TargetId,
     channel: Channel,
     sight: Sight,
-    code: Code,
+    code: Declarations,
     dangling: &BTreeSet<ImageRef>,
 ) -> Result<Witnesses, FlowError> {
     let state = look.channel(&channel)?;
@@ -226,11 +202,7 @@ fn witness(
 
 /// Images that targets are configured with and that can no longer be launched: found before a scale-out finds them. `None`:
 /// nobody answered in time.
-async fn dangling(
-    ctx: &Ctx<'_>,
-    sights: &BTreeMap<TargetId, Sight>,
-    limit: Option<Limit<'_>>,
-) -> Option<BTreeSet<ImageRef>> {
+async fn dangling(ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>, limit: Limit<'_>) -> Option<BTreeSet<ImageRef>> {
     let slots = sights.values().filter_map(|sight| match sight {
         Sight::Seen(observed) => Some(observed.slots.values()),
         _ => None,
@@ -240,7 +212,7 @@ async fn dangling(
     if images.is_empty() {
         return Some(BTreeSet::new());
     }
-    let answers = within(limit, ctx.images.availability(&images)).await?;
+    let answers = limit.within(ctx.images.availability(&images)).await?;
     let gone = answers
         .into_iter()
         .filter(|(_, answer)| matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. }));
@@ -248,9 +220,14 @@ async fn dangling(
 }
 
 /// What the code declares for each slot of one target.
-async fn declared(code: &[Declared], target: &dyn Observe, observed: &Observed) -> Code {
-    let mut found = BTreeMap::new();
-    for (slot, declared) in found_in(code, target, observed) {
+async fn declared(said: &Said, target: &dyn Observe, observed: &Observed) -> Declarations {
+    let mut found = Declarations::new();
+    // What could not be read may speak of any slot.
+    if let Some(why) = &said.unread {
+        let unread = || (Declaration::Unknown { why: why.clone() }, None);
+        found.extend(observed.slots.keys().map(|slot| (slot.clone(), unread())));
+    }
+    for (slot, declared) in found_in(&said.declared, target, observed) {
         let place = match &declared {
             DeclaredFor::None => None,
             DeclaredFor::Image { claim, .. }

@@ -2,6 +2,7 @@
 
 use super::Sight;
 use super::finding::{Blame, CodePlace, Finding, FindingKind, Severity};
+use super::remedy::remedy;
 use crate::model::{
     Acknowledgement, Channel, Deployment, Digest, FindingId, Hold, ImageRef, Motion, Observed, RecordedTarget, Seq,
     SlotImage, SlotName, TargetId,
@@ -350,37 +351,6 @@ fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, de
         id: FindingId::of(&Digest::of(b"")),
         remedy: expected.map_or_else(|| remedy(witnesses, kind), |rollout| Some(format!("imgctl resume {rollout}"))),
     }
-}
-
-fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
-    use FindingKind::*;
-    let Witnesses { target, channel, .. } = witnesses;
-    let release = witnesses
-        .recorded
-        .as_ref()
-        .map_or_else(|| format!("{}@VERSION", channel.name), |recorded| recorded.image.to_string());
-    let promote = format!("imgctl promote {release} {}", channel.env);
-    // What keeps it from being moved comes first.
-    let first = match &witnesses.sight {
-        Sight::Seen(observed) => observed.obstacles.first().map(|obstacle| obstacle.fix.clone()),
-        _ => None,
-    };
-    Some(match kind {
-        InSync => return None,
-        StaleCode if witnesses.ignores_image => return None,
-        StaleCode => format!(
-            "let the code say what {release} is, see that `terraform plan` changes nothing, then: terraform apply -refresh-only"
-        ),
-        Reverted | Conflict => format!("let the code say what {release} is, then: {promote}"),
-        Tampered | Mixed | Floating => first.map_or_else(|| promote.clone(), |fix| format!("{fix}; then: {promote}")),
-        Untracked => format!(
-            "imgctl record {}@VERSION SOURCE, then: imgctl promote {}@VERSION {}",
-            channel.name, channel.name, channel.env
-        ),
-        Gone => format!("bring it back, or mend `{target}` in imgctl.toml"),
-        Dangling => format!("imgctl rollback {channel} --check"),
-        Unreachable => first.unwrap_or_else(|| format!("imgctl status {channel}")),
-    })
 }
 
 #[cfg(test)]

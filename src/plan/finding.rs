@@ -91,7 +91,12 @@ impl Finding {
         let witness = |text: &Option<String>| text.as_deref().map(images).unwrap_or_default();
         let slot = self.slot.as_ref().map(ToString::to_string).unwrap_or_default();
         let (channel, target) = (self.channel.to_string(), self.target.to_string());
-        let witnesses = [witness(&self.recorded), witness(&self.declared), witness(&self.observed)];
+        // The code may be read or not, and be of another file: it counts where the verdict rests on it.
+        let declared = match self.kind {
+            FindingKind::StaleCode | FindingKind::Reverted | FindingKind::Conflict => witness(&self.declared),
+            _ => String::new(),
+        };
+        let witnesses = [witness(&self.recorded), declared, witness(&self.observed)];
         let about = [&[channel, target, slot, self.word()], witnesses.as_slice()].concat().join("\n");
         FindingId::of(&Digest::of(about.as_bytes()))
     }

@@ -11,6 +11,7 @@ pub mod naming;
 pub mod period;
 pub mod pointer;
 pub mod promote;
+mod remedy;
 pub mod resume;
 pub mod rollback;
 pub mod rules;

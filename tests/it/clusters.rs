@@ -267,7 +267,10 @@ async fn drift_sees_mixed_pods_and_takes_an_index_and_its_platforms_for_one_imag
     let stage = Stage::new("k-drift", &["deployment"]).await;
     stage.promote(1).await.unwrap();
     let kinds = async || {
-        let findings = flow::drift(&stage.ctx(), &[stage.channel()], &[], None).await.unwrap().findings;
+        let findings = flow::drift(&stage.ctx(), &[stage.channel()], &[], &imgctl::iac::Passphrase::default(), None)
+            .await
+            .unwrap()
+            .findings;
         findings.into_iter().map(|finding| finding.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds().await, [FindingKind::InSync]);

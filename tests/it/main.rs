@@ -4,6 +4,7 @@
 mod anchors;
 mod attribution;
 mod clusters;
+mod code;
 mod conformance;
 mod endings;
 mod fleets;

@@ -109,6 +109,21 @@ fn what_nobody_took_is_told_again_and_its_address_is_never_shown() {
 }
 
 #[test]
+fn one_who_takes_nothing_does_not_make_the_others_be_told_again() {
+    let (webhook, slack) = (Listener::new(&[200, 200]), Listener::new(&[403, 403]));
+    let notices = format!(
+        "\n[[notices]]\nkind = \"webhook\"\nurl = \"{}\"\n\n[[notices]]\nkind = \"slack\"\nurl = \"{}\"\n",
+        webhook.address, slack.address
+    );
+    let desk = changed("news-half", &notices);
+    let half = desk.run(&["drift", "--record"]);
+    assert_eq!(half.exit, 1, "{}{}", half.out, half.err);
+    assert!(half.err.contains("the notice slack was not taken: the answer was 403"), "{}", half.err);
+    assert_eq!(desk.run(&["drift", "--record"]).exit, 2);
+    assert_eq!(webhook.came().len(), 1, "it took the news before");
+}
+
+#[test]
 fn an_address_that_is_not_set_is_found_before_anything_is_asked() {
     let desk = changed("news-unset", "\n[[notices]]\nkind = \"slack\"\nurl_env = \"NO_SUCH_VARIABLE\"\n");
     let refused = desk.run(&["drift", "--record"]);

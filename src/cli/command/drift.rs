@@ -10,15 +10,16 @@ use crate::cli::setup::{Cloud, Setup};
 use crate::cli::span;
 use crate::flow::{self, Looked};
 use crate::model::Channel;
-use crate::provider::notice::Notice;
+use crate::provider::notice::{Notice, NoticeError};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Compare what the ledger, the infrastructure code and the cloud say; exits with 2 where they disagree
 ///
-/// Reads only, and asks for no lock. States come from the config ([[channels.NAME.ENV.iac]]), or from --state instead. A
-/// target that does not answer is told as such, the rest is reported, and the exit code is 1.
+/// Reads only, and asks for no lock. States come from the config ([[channels.NAME.ENV.iac]], each for its own channel), or
+/// from --state instead. A target that does not answer and a state of the config that cannot be read are told as such, the
+/// rest is reported, and the exit code is 1.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -73,10 +74,9 @@ struct Look {
 
 impl Look {
     async fn run(&self, setup: &Setup, cloud: &Cloud) -> Result<Looked, Failure> {
-        let code =
-            flow::read_code(&self.sources.all(&self.channels, setup).await?, &sources::passphrase(setup)).await?;
-        let progress = setup.progress();
-        Ok(flow::drift(&cloud.ctx(&progress), &self.channels, &code, self.time_limit).await?)
+        let code = self.sources.all(&self.channels, setup).await?;
+        let (progress, passphrase) = (setup.progress(), sources::passphrase(setup));
+        Ok(flow::drift(&cloud.ctx(&progress), &self.channels, &code, &passphrase, self.time_limit).await?)
     }
 }
 
@@ -105,16 +105,23 @@ fn look(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
         let looked = args.look.run(setup, &cloud).await?;
         let told = Told::new(&looked, args.new);
         tell(&told, format, args, setup)?;
+        let mut untold = Vec::new();
         if args.record {
-            // Told before it is written: what could not be told is news again next time.
-            notify(&looked, &notices).await?;
+            // Told before it is written: what nobody took is news again next time. What somebody took is told to nobody
+            // again: one address that is out of order must not alarm the others at every run.
+            untold = notify(&looked, &notices).await?;
             let progress = setup.progress();
             let entry = flow::record_audit(&cloud.ctx(&progress), &looked)?;
             setup.screen.say(&format!("The audit is entry {entry} of the ledger."));
         }
         setup.tell_notices(&cloud.store);
+        for error in &untold {
+            setup.screen.warn(&format!("{error}; another took it, so that it is not told again"));
+        }
         Ok(if told.looked.is_partial() {
             setup.screen.warn("the audit is partial: not everything answered");
+            Exit::Failed
+        } else if !untold.is_empty() {
             Exit::Failed
         } else if told.is_drift() {
             Exit::Drift
@@ -124,15 +131,22 @@ fn look(args: &Drift, setup: &Setup) -> Result<Exit, Failure> {
     })
 }
 
-/// Tells all of them, if there is anything to tell. One who cannot be told keeps none of the others from it.
-async fn notify(looked: &Looked, notices: &[Box<dyn Notice>]) -> Result<(), Failure> {
+/// Tells all of them, if there is anything to tell; who did not take it, where another has. One who cannot be told keeps
+/// none of the others from it.
+async fn notify(looked: &Looked, notices: &[Box<dyn Notice>]) -> Result<Vec<NoticeError>, Failure> {
     if looked.news().is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let told = Told::new(looked, true);
     let message = told.message();
     let sent = futures_util::future::join_all(notices.iter().map(|notice| notice.send(&message))).await;
-    Ok(sent.into_iter().collect::<Result<(), _>>()?)
+    let mut untold: Vec<NoticeError> = sent.into_iter().filter_map(Result::err).collect();
+    if untold.len() == notices.len()
+        && let Some(error) = untold.pop()
+    {
+        return Err(error.into());
+    }
+    Ok(untold)
 }
 
 fn tell(told: &Told<'_>, format: Format, args: &Drift, setup: &Setup) -> Result<(), Failure> {

@@ -1,7 +1,18 @@
 //! A state in a file.
 
 use super::{FetchError, StateSource, read_all};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The files that a pattern with `*`, `?`, `[…]` or `**` means, sorted; the path itself, where it is one or none is there.
+pub fn matching(path: &Path) -> Vec<PathBuf> {
+    let text = path.to_string_lossy();
+    if path.exists() || !text.contains(['*', '?', '[']) {
+        return vec![path.to_owned()];
+    }
+    let found: Vec<PathBuf> =
+        glob::glob(&text).into_iter().flatten().filter_map(Result::ok).filter(|found| found.is_file()).collect();
+    if found.is_empty() { vec![path.to_owned()] } else { found }
+}
 
 /// A file by its path; relative ones are relative to where imgctl was started, or to the config that names them.
 pub struct StateFile {

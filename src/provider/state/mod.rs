@@ -8,7 +8,7 @@ mod stack;
 mod stdin;
 
 pub use address::{HttpAddress, StateAddress};
-pub use file::StateFile;
+pub use file::{StateFile, matching};
 pub use http::HttpCredentials;
 pub use stdin::StateStdin;
 

@@ -1,4 +1,5 @@
-# Who is told: a task that ended with anything but 0 found drift (2) or could not look (1). The log says which.
+# Who is told: a task that ended with anything but 0 found drift (2) or could not look (1): the log says which. One that
+# never started (its image or its volume could not be had) has no exit code.
 
 resource "aws_cloudwatch_event_rule" "this" {
   count       = length(var.topic_arns) == 0 ? 0 : 1
@@ -12,7 +13,10 @@ resource "aws_cloudwatch_event_rule" "this" {
       clusterArn = [var.cluster_arn]
       group      = ["family:${var.name}"]
       lastStatus = ["STOPPED"]
-      containers = { exitCode = [{ anything-but = 0 }] }
+      "$or" = [
+        { containers = { exitCode = [{ anything-but = 0 }] } },
+        { containers = { exitCode = [{ exists = false }] } },
+      ]
     }
   })
 }

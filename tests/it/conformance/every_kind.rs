@@ -278,7 +278,10 @@ impl Stage {
     }
 
     async fn kinds(&self) -> BTreeSet<FindingKind> {
-        let findings = flow::drift(&self.ctx(), &[self.channel()], &[], None).await.unwrap().findings;
+        let findings = flow::drift(&self.ctx(), &[self.channel()], &[], &imgctl::iac::Passphrase::default(), None)
+            .await
+            .unwrap()
+            .findings;
         findings.into_iter().map(|finding| finding.kind).collect()
     }
 

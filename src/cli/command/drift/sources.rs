@@ -2,58 +2,85 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::setup::Setup;
-use crate::flow::FlowError;
+use crate::flow::{CodeSource, FlowError};
 use crate::iac::Passphrase;
 use crate::model::Channel;
 use crate::provider::aws::Access;
-use crate::provider::state::{self, HttpCredentials, StateAddress, StateSource, StateSpec, StateStdin};
+use crate::provider::state::{self, HttpCredentials, StateAddress, StateSpec, StateStdin};
 use clap::Args;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 #[derive(Debug, Clone, Args)]
 pub struct Sources {
-    /// Read this state, plan (terraform show -json) or manifest: a file, s3://BUCKET/KEY, a URL,
-    /// cloudformation://STACK, or `-` for standard input. May be given several times
+    /// Read this state, plan (terraform show -json) or manifest: a file or a quoted pattern ('states/*.json'),
+    /// s3://BUCKET/KEY, a URL, cloudformation://STACK, or `-` for standard input. May be given several times
     #[arg(long, value_name = "FILE")]
     state: Vec<String>,
 }
 
 impl Sources {
-    /// What `--state` names, else what the config names for these channels; each once.
-    pub async fn all(&self, channels: &[Channel], setup: &Setup) -> Result<Vec<Box<dyn StateSource>>, Failure> {
+    /// What `--state` names, which speaks for every channel; else what the config names, each state once, for the channels
+    /// that name it: the same name is another thing in another account or cluster.
+    pub async fn all(&self, channels: &[Channel], setup: &Setup) -> Result<Vec<CodeSource>, Failure> {
         if self.state.iter().filter(|name| *name == "-").count() > 1 {
             return Err(Failure::usage("standard input can be read once", "give - once; save the others as files"));
         }
-        let mut sources: Vec<Box<dyn StateSource>> = Vec::new();
+        let mut sources: Vec<CodeSource> = Vec::new();
         if self.state.iter().any(|name| name == "-") {
-            sources.push(Box::new(StateStdin));
+            sources.push(CodeSource { source: Box::new(StateStdin), channels: None });
         }
         let specs = if self.state.is_empty() { configured(channels, setup) } else { self.named(setup)? };
-        let aws = if specs.iter().any(|spec| spec.address.is_in_aws()) { Some(setup.aws().await) } else { None };
+        let specs: Vec<Whose> = specs.into_iter().flat_map(|whose| files(whose, setup)).collect();
+        let aws = if specs.iter().any(|(spec, _)| spec.address.is_in_aws()) { Some(setup.aws().await) } else { None };
         let variable = |name: &str| setup.surroundings.variables.get(name).cloned();
         let credentials =
             HttpCredentials { user: variable("TF_HTTP_USERNAME"), password: variable("TF_HTTP_PASSWORD") };
-        for spec in &specs {
-            sources.push(state::open(spec, aws.as_ref(), &credentials).map_err(FlowError::Fetch)?);
+        for (spec, channels) in specs {
+            let source = state::open(&spec, aws.as_ref(), &credentials).map_err(FlowError::Fetch)?;
+            sources.push(CodeSource { source, channels });
         }
         Ok(sources)
     }
 
-    fn named(&self, setup: &Setup) -> Result<Vec<StateSpec>, Failure> {
+    fn named(&self, setup: &Setup) -> Result<Vec<Whose>, Failure> {
         let here = &setup.surroundings.working_directory;
         let spec = |text: &String| {
             let address = StateAddress::parse(text, here)
                 .map_err(|wanted| Failure::usage("--state is no address of a state", wanted))?;
-            Ok(StateSpec { name: address.name(text), address, region: None, access: Access::default() })
+            Ok((StateSpec { name: address.name(text), address, region: None, access: Access::default() }, None))
         };
         self.state.iter().filter(|name| *name != "-").map(spec).collect()
     }
 }
 
-fn configured(channels: &[Channel], setup: &Setup) -> Vec<StateSpec> {
+/// A state, and the channels that it speaks for.
+type Whose = (StateSpec, Option<BTreeSet<Channel>>);
+
+/// Each file that a pattern means, by the name that the pattern would have.
+fn files((spec, channels): Whose, setup: &Setup) -> Vec<Whose> {
+    let StateAddress::File(path) = &spec.address else { return vec![(spec, channels)] };
+    let found = state::matching(path);
+    if found.as_slice() == [path.clone()] {
+        return vec![(spec, channels)];
+    }
+    let here = &setup.surroundings.working_directory;
+    let of = |file: PathBuf| {
+        let name = file.strip_prefix(here).unwrap_or(&file).display().to_string();
+        (StateSpec { address: StateAddress::File(file), name, ..spec.clone() }, channels.clone())
+    };
+    found.into_iter().map(of).collect()
+}
+
+fn configured(channels: &[Channel], setup: &Setup) -> Vec<Whose> {
     let named = setup.config.channels.iter().filter(|(channel, _)| channels.is_empty() || channels.contains(channel));
-    let all: BTreeSet<&StateSpec> = named.flat_map(|(_, config)| &config.iac).map(|iac| &iac.spec).collect();
-    all.into_iter().cloned().collect()
+    let mut whose: BTreeMap<&StateSpec, BTreeSet<Channel>> = BTreeMap::new();
+    for (channel, config) in named {
+        for iac in &config.iac {
+            whose.entry(&iac.spec).or_default().insert(channel.clone());
+        }
+    }
+    whose.into_iter().map(|(spec, channels)| (spec.clone(), Some(channels))).collect()
 }
 
 /// What opens encrypted states.

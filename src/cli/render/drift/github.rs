@@ -22,7 +22,7 @@ pub fn github(told: &Told<'_>) -> String {
         text.push_str(&format!("::notice title=over::{}\n", data(&format!("{finding} ({id}) is no more"))));
     }
     for what in &told.looked.unasked {
-        text.push_str(&format!("::error title=partial::{}\n", data(&format!("{what}: not found out in time"))));
+        text.push_str(&format!("::error title=partial::{}\n", data(&format!("not found out: {what}"))));
     }
     text
 }

@@ -18,7 +18,7 @@ pub fn markdown(told: &Told<'_>) -> String {
         text.push_str(&format!("\nOver: {} (`{id}`)\n", cell(&finding.to_string())));
     }
     for what in &told.looked.unasked {
-        text.push_str(&format!("\n**Partial**: {}: not found out in time\n", cell(what)));
+        text.push_str(&format!("\n**Partial**: not found out: {}\n", cell(what)));
     }
     text
 }

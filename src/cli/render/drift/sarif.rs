@@ -11,7 +11,7 @@ pub fn sarif(told: &Told<'_>) -> String {
     let results: Vec<Value> = notable.iter().map(|finding| result(finding)).collect();
     let unasked = told.looked.unasked.iter();
     let notes: Vec<Value> = unasked
-        .map(|what| json!({ "level": "error", "message": { "text": format!("{what}: not found out in time") } }))
+        .map(|what| json!({ "level": "error", "message": { "text": format!("not found out: {what}") } }))
         .collect();
     let run = json!({
         "tool": { "driver": {
@@ -61,17 +61,23 @@ fn result(finding: &Finding) -> Value {
     result
 }
 
-/// The target; and the file, where the code says something and lies in one: code scanning shows only what has a file.
+/// The target, and the file of the code that speaks of it. Code scanning takes no result without a file, and no file at all
+/// that has such a result: what no code in a file declares is shown at the config that names the target.
 fn location(finding: &Finding) -> Value {
     let mut parts = vec![finding.channel.to_string(), finding.target.to_string()];
     parts.extend(finding.slot.as_ref().map(ToString::to_string));
     let logical = json!([{ "fullyQualifiedName": parts.join("/"), "kind": "resource" }]);
-    match &finding.code {
-        Some(place) => json!({
-            "physicalLocation": { "artifactLocation": { "uri": place.source } },
-            "logicalLocations": logical,
-            "message": { "text": place.address },
-        }),
-        None => json!({ "logicalLocations": logical }),
+    let code = finding.code.as_ref();
+    let file = code.map(|place| place.source.as_str()).filter(|source| *source != "-" && !source.contains("://"));
+    let mut location = json!({
+        "physicalLocation": {
+            "artifactLocation": { "uri": file.unwrap_or("imgctl.toml") },
+            "region": { "startLine": 1 },
+        },
+        "logicalLocations": logical,
+    });
+    if let (Some(place), Some(fields)) = (code, location.as_object_mut()) {
+        fields.insert("message".to_owned(), json!({ "text": format!("{} ({})", place.address, place.source) }));
     }
+    location
 }

@@ -11,7 +11,7 @@ pub fn text(told: &Told<'_>, paint: Palette) -> String {
         text.push_str(&format!("{} {finding} ({id}) is no more\n", paint.plus("over:")));
     }
     for what in &told.looked.unasked {
-        text.push_str(&format!("{} {what}: not found out within the time limit\n", paint.warning("warning:")));
+        text.push_str(&format!("{} not found out: {what}\n", paint.warning("warning:")));
     }
     text.push_str(&format!("{}\n", sum(told)));
     text

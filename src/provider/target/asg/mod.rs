@@ -109,18 +109,20 @@ impl Observe for AsgTarget {
     }
 
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
-        let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
-        let Some(Spot::Version { template, number, .. }) = spot else { return Ok(None) };
-        self.templates.author_of(template, *number).await
+        let Some(Spot::Version { template, number, .. }) = spot(observed, slot) else { return Ok(None) };
+        self.templates.author_of(&template, number).await
     }
 
     async fn mover(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        let Some(stand) = Stand::parse(&observed.revision) else { return Ok(None) };
-        let spot = slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next());
-        let Some(Spot::Version { template, number, through }) = spot else { return Ok(None) };
-        self.pointed(template, *number, through.as_deref()).await
+        let Some(Spot::Version { template, number, through }) = spot(observed, slot) else { return Ok(None) };
+        self.pointed(&template, number, through.as_deref()).await
     }
+}
+
+/// Where a slot stood when it was observed; where none is named, the first.
+fn spot(observed: &Observed, slot: Option<&SlotName>) -> Option<Spot> {
+    let stand = Stand::parse(&observed.revision)?;
+    slot.and_then(|slot| stand.spots.get(slot)).or_else(|| stand.spots.values().next()).cloned()
 }
 
 impl AsgTarget {

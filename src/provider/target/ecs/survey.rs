@@ -56,7 +56,12 @@ pub(super) async fn cluster(
             Err(error) => return (spec.id.clone(), Err(unread(aws, spec, error))),
         };
         let tasks = running.get(&service.name).map(Vec::as_slice).unwrap_or_default();
-        let observed = observed(aws, spec, service, &definitions, tasks::images(tasks, &spec.settings.container));
+        let container = &spec.settings.container;
+        let running = tasks::images(tasks.iter(), container);
+        // Others run what their own definition says, and tell nothing of where this one's tag leads.
+        let own = tasks.iter().filter(|task| task.task_definition_arn() == service.definition.as_deref());
+        let led = tasks::images(own, container);
+        let observed = observed(aws, spec, service, &definitions, (running, &led));
         let deployment = match newest.get(&service.name) {
             Some(told) => told.clone(),
             None => Ok(service.deployment()),
@@ -132,7 +137,7 @@ fn observed(
     spec: &EcsSpec,
     service: &Service,
     definitions: &Definitions,
-    running: BTreeMap<ImageRef, u32>,
+    (running, led): (BTreeMap<ImageRef, u32>, &BTreeMap<ImageRef, u32>),
 ) -> Result<Observed, TargetError> {
     let revision = service.definition.as_deref().unwrap_or("none");
     let mut observed = Observed {
@@ -154,7 +159,7 @@ fn observed(
     match definition.image(container).map(|text| (text, Reference::read(text))) {
         Some((text, Some(image))) => {
             let accepts = Accepts::Oci { repository: image.repository.clone() };
-            let state = SlotState { image: slot_image(text, &image, &observed.running), accepts };
+            let state = SlotState { image: slot_image(text, &image, led), accepts };
             observed.slots.insert(container.clone(), state);
         }
         Some((text, None)) => observed.obstacles.push(Obstacle {
@@ -171,13 +176,13 @@ fn observed(
     Ok(observed)
 }
 
-/// A tag leads where the tasks were led that run now: ECS resolves it once for each deployment, so all of them run one
+/// A tag leads where the tasks of this definition were led that run now: ECS resolves it once for each deployment, so all of them run one
 /// digest, or nothing is known.
-fn slot_image(text: &str, image: &Reference, running: &BTreeMap<ImageRef, u32>) -> SlotImage {
+fn slot_image(text: &str, image: &Reference, led: &BTreeMap<ImageRef, u32>) -> SlotImage {
     match image.pinned() {
         Some(image) => SlotImage::Pinned { image },
         None => {
-            let mut all = running.keys();
+            let mut all = led.keys();
             let now = all.next().filter(|_| all.next().is_none()).cloned();
             SlotImage::Floating { through: text.to_owned(), now }
         }

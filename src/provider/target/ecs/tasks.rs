@@ -86,9 +86,9 @@ async fn describe(aws: &Aws, region: &Region, cluster: &str, arns: &[String]) ->
 }
 
 /// What one container of these tasks runs: image → number of tasks. Tasks that are still on their way are not counted.
-pub(super) fn images(tasks: &[Task], container: &SlotName) -> BTreeMap<ImageRef, u32> {
+pub(super) fn images<'a>(tasks: impl Iterator<Item = &'a Task>, container: &SlotName) -> BTreeMap<ImageRef, u32> {
     let mut images = BTreeMap::new();
-    for task in tasks.iter().filter(|task| task.last_status() == Some("RUNNING")) {
+    for task in tasks.filter(|task| task.last_status() == Some("RUNNING")) {
         let own = task.containers().iter().find(|each| each.name() == Some(container.as_str()));
         if let Some(image) = own.and_then(image) {
             *images.entry(image).or_insert(0) += 1;
@@ -175,9 +175,9 @@ mod tests {
             running(container("r.test/web:prod", "c"), "RUNNING"),
             running(container("r.test/web:prod", "d"), "PENDING"),
         ];
-        let seen: Vec<String> = images(&tasks, &"app".parse().unwrap()).keys().map(ToString::to_string).collect();
+        let seen: Vec<String> = images(tasks.iter(), &"app".parse().unwrap()).keys().map(ToString::to_string).collect();
         assert_eq!(seen, [index, format!("r.test/web@sha256:{}", "c".repeat(64))]);
-        assert!(images(&tasks, &"other".parse().unwrap()).is_empty());
+        assert!(images(tasks.iter(), &"other".parse().unwrap()).is_empty());
     }
 
     #[test]
