@@ -200,9 +200,10 @@ fn an_encrypted_state_is_opened_by_the_passphrase_of_the_environment() {
     };
     says(&drift("UNRELATED", "x"), 1, &["is an encrypted OpenTofu state", "IMGCTL_STATE_PASSPHRASE"]);
     says(&drift("IMGCTL_STATE_PASSPHRASE", "wrong-CANARY"), 1, &["the passphrase does not open"]);
-    says(&drift("IMGCTL_STATE_PASSPHRASE", "a passphrase for tests"), 0, &["No target to look at"]);
+    // It is opened; that there is nothing to hold it against is another matter.
+    says(&drift("IMGCTL_STATE_PASSPHRASE", "a passphrase for tests"), 1, &["No target to look at"]);
     let config = r#"key_provider "pbkdf2" "state" { passphrase = "a passphrase for tests" }"#;
-    says(&drift("TF_ENCRYPTION", config), 0, &["No target to look at"]);
+    says(&drift("TF_ENCRYPTION", config), 1, &["No target to look at"]);
 }
 
 /// A stack is asked for itself: what its template says, with its parameters as they were when it was last updated.

@@ -86,5 +86,7 @@ fn the_audit_is_made_once_and_runs_what_imgctl_has() {
     terraform.has_nothing_to_do("an apply");
     let command: Vec<String> = serde_json::from_value(terraform.output("command")).unwrap();
     let looked = ran(&mut desk.command(&command));
-    assert_eq!(looked.exit, 0, "{command:?}: {}{}", looked.out, looked.err);
+    // It is understood, and looks; the config of this desk has nothing to look at.
+    assert_eq!(looked.exit, 1, "{command:?}: {}{}", looked.out, looked.err);
+    assert!(format!("{}{}", looked.out, looked.err).contains("the config names no target"), "{command:?}");
 }
