@@ -1,10 +1,10 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
 use super::audit::Looked;
-use super::code::{self, CodeSource, Said};
+use super::code::{self, Code, CodeSource, Said};
 use super::known::address_of;
 use super::limit::{Limit, limit, limited};
-use super::load::{running, unasked};
+use super::load::running;
 use super::{Ctx, FlowError};
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Passphrase, Place, Pods, Service, TemplateRef};
 use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
@@ -13,8 +13,10 @@ use crate::plan::{self, CodePlace, Finding, Sight};
 use crate::provider::source::Availability;
 use crate::provider::target::{Handle, Observe};
 use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// How many declarations are looked up at the same time.
@@ -54,45 +56,107 @@ async fn look(
     if homes.is_empty() {
         looked.unasked.push("anything: the config names no target".to_owned());
     }
-    let ids = homes.keys().cloned().collect();
-    let (code, sights) =
-        futures_util::join!(code::read(sources, passphrase, &looked.channels, limit), sights(ctx, ids, limit));
-    let (code, sights) = (code?, sights?);
-    looked.unread = looked.channels.iter().filter(|channel| code.of(channel).unread.is_some()).cloned().collect();
-    looked.unasked.extend(code.unread.iter().map(|why| format!("what the code declares: {why}")));
-    let dangling = match dangling(ctx, &sights, limit).await {
-        Some(dangling) => dangling,
-        None => {
-            looked.unasked.push("whether the images can still be launched or pulled".to_owned());
-            BTreeSet::new()
-        }
-    };
-    // What code declares by a number may have to be asked for.
-    let lookups = homes.into_iter().map(async |(id, channel)| {
-        let sight = sights.get(&id).cloned();
-        let sight = sight.unwrap_or_else(|| unasked("it was not asked"));
-        let declared = match (&sight, ctx.fleet.target(&id)) {
-            (Sight::Seen(observed), Some(target)) => {
-                let said = code.of(&channel);
-                limit.within(declared(&said, target, observed)).await.unwrap_or_else(|| undeclared(observed, limit))
-            }
-            _ => Declarations::new(),
-        };
-        (id, channel, sight, declared)
-    });
-    let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
-    let view = ctx.store.view()?;
-    let look = Lookup(&*view);
-    let witnesses = looked_up
-        .into_iter()
-        .map(|(id, channel, sight, declared)| witness(look, id, channel, sight, declared, &dangling))
-        .collect::<Result<Vec<_>, FlowError>>()?;
-    let acknowledgements = look.acknowledgements()?.into_iter().collect();
-    drop(view);
-    looked.findings = plan::drift(&witnesses, &acknowledgements, looked.at);
-    let unknown = attribute(ctx, &mut looked.findings, &sights, limit).await;
-    looked.unasked.extend(unknown);
+    let (at, channels) = (looked.at, &looked.channels);
+    let code = OnceCell::new();
+    let look = Look { ctx, homes: &homes, sources, passphrase, channels, code, limit, at };
+    let ids: BTreeSet<TargetId> = homes.keys().cloned().collect();
+    let mut places = ctx.fleet.places(&ids);
+    let placed: BTreeSet<TargetId> = places.iter().flatten().cloned().collect();
+    // What nobody knows is told as such.
+    places.extend(Some(ids.difference(&placed).cloned().collect::<BTreeSet<_>>()).filter(|lost| !lost.is_empty()));
+    let parts: Vec<_> = places.into_iter().map(|ids| look.place(ids)).collect();
+    let parts = futures_util::future::join_all(parts).await.into_iter().collect::<Result<Vec<Part>, FlowError>>()?;
+    // Where there is nothing to look at, what was named must be readable all the same.
+    look.code.get_or_try_init(|| look.read_code()).await?;
+    let code = look.code.into_inner().unwrap_or_default();
+    let unread = looked.channels.iter().filter(|channel| code.of(channel).unread.is_some());
+    looked.unread = unread.cloned().collect();
+    let mut unasked: BTreeSet<String> =
+        code.unread.iter().map(|why| format!("what the code declares: {why}")).collect();
+    for part in parts {
+        looked.findings.extend(part.findings);
+        unasked.extend(part.unasked);
+    }
+    looked.findings.sort();
+    looked.unasked.extend(unasked);
     Ok(looked)
+}
+
+/// How many targets of one place are looked at at a time: findings are small, and what they rest on is not.
+const A_BATCH: usize = 1000;
+
+/// What the targets are held against.
+struct Look<'a, 'c> {
+    ctx: &'a Ctx<'c>,
+    homes: &'a BTreeMap<TargetId, Channel>,
+    sources: &'a [CodeSource],
+    passphrase: &'a Passphrase,
+    channels: &'a BTreeSet<Channel>,
+    /// Read once, while the first targets are asked.
+    code: OnceCell<Code>,
+    limit: Limit<'a>,
+    at: Timestamp,
+}
+
+/// What was found in one place.
+#[derive(Default)]
+struct Part {
+    findings: Vec<Finding>,
+    unasked: BTreeSet<String>,
+    /// Image → whether it can still be launched.
+    images: BTreeMap<ImageRef, bool>,
+}
+
+impl Look<'_, '_> {
+    async fn read_code(&self) -> Result<Code, FlowError> {
+        code::read(self.sources, self.passphrase, self.channels, self.limit).await
+    }
+
+    /// The targets of one place, batch after batch.
+    async fn place(&self, ids: BTreeSet<TargetId>) -> Result<Part, FlowError> {
+        let ids: Vec<TargetId> = ids.into_iter().collect();
+        let mut part = Part::default();
+        for batch in ids.chunks(A_BATCH) {
+            self.batch(&batch.iter().cloned().collect(), &mut part).await?;
+        }
+        Ok(part)
+    }
+
+    async fn batch(&self, ids: &BTreeSet<TargetId>, part: &mut Part) -> Result<(), FlowError> {
+        let Self { ctx, limit, .. } = *self;
+        let read = self.code.get_or_try_init(|| self.read_code());
+        let (code, sights) = futures_util::join!(read, sights(ctx, ids, limit));
+        let (code, sights) = (code?, sights?);
+        if !ask_for_images(ctx, &sights, &mut part.images, limit).await {
+            part.unasked.insert("whether the images can still be launched or pulled".to_owned());
+        }
+        let dangling = part.images.iter().filter(|(_, there)| !**there).map(|(image, _)| image.clone()).collect();
+        // What code declares by a number may have to be asked for.
+        let lookups = sights.iter().filter_map(|(id, sight)| Some((id, sight, self.homes.get(id)?)));
+        let lookups = lookups.map(async |(id, sight, channel)| {
+            let declared = match (sight, ctx.fleet.target(id)) {
+                (Sight::Seen(observed), Some(target)) => {
+                    let said = code.of(channel);
+                    limit.within(declared(&said, target, observed)).await.unwrap_or_else(|| undeclared(observed, limit))
+                }
+                _ => Declarations::new(),
+            };
+            (id.clone(), channel.clone(), sight.clone(), declared)
+        });
+        let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
+        let view = ctx.store.view()?;
+        let look = Lookup(&*view);
+        let witnesses = looked_up
+            .into_iter()
+            .map(|(id, channel, sight, declared)| witness(look, id, channel, sight, declared, &dangling))
+            .collect::<Result<Vec<_>, FlowError>>()?;
+        let acknowledgements = look.acknowledgements()?.into_iter().collect();
+        drop(view);
+        let mut findings = plan::drift(&witnesses, &acknowledgements, self.at);
+        part.unasked.extend(attribute(ctx, &mut findings, &sights, limit).await);
+        part.findings.extend(findings);
+        Ok(())
+    }
 }
 
 /// What the code says of each slot, and where.
@@ -138,23 +202,19 @@ async fn attribute(
     stream::iter(asks).buffered(SIDE_BY_SIDE).flat_map(stream::iter).collect().await
 }
 
-/// Every region and cluster is asked by itself, so that one that does not answer takes no other along.
+/// The targets of one place; where it does not answer in time, all of them are unreachable.
 async fn sights(
     ctx: &Ctx<'_>,
-    ids: BTreeSet<TargetId>,
+    ids: &BTreeSet<TargetId>,
     limit: Limit<'_>,
 ) -> Result<BTreeMap<TargetId, Sight>, FlowError> {
-    let places = ctx.fleet.places(&ids);
-    let ask = async |place: BTreeSet<TargetId>| match limit.within(running(ctx, &place)).await {
+    match limit.within(running(ctx, ids)).await {
         Some(sights) => sights,
         None => {
             let late = Sight::Unreachable { why: limit.why(), fix: limit.fix() };
-            Ok(place.into_iter().map(|id| (id, late.clone())).collect())
+            Ok(ids.iter().map(|id| (id.clone(), late.clone())).collect())
         }
-    };
-    let asked: Vec<_> = places.into_iter().map(ask).collect();
-    let parts = futures_util::future::join_all(asked).await.into_iter().collect::<Result<Vec<_>, FlowError>>()?;
-    Ok(parts.into_iter().flatten().collect())
+    }
 }
 
 /// Nothing of what the code says could be looked up in time.
@@ -200,23 +260,27 @@ fn witness(
     })
 }
 
-/// Images that targets are configured with and that can no longer be launched: found before a scale-out finds them. `None`:
-/// nobody answered in time.
-async fn dangling(ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>, limit: Limit<'_>) -> Option<BTreeSet<ImageRef>> {
+/// Finds out which images that targets are configured with can no longer be launched, before a scale-out does. False: nobody
+/// answered in time.
+async fn ask_for_images(
+    ctx: &Ctx<'_>,
+    sights: &BTreeMap<TargetId, Sight>,
+    known: &mut BTreeMap<ImageRef, bool>,
+    limit: Limit<'_>,
+) -> bool {
     let slots = sights.values().filter_map(|sight| match sight {
         Sight::Seen(observed) => Some(observed.slots.values()),
         _ => None,
     });
-    let images: BTreeSet<ImageRef> = slots.flatten().filter_map(|slot| slot.image.now().cloned()).collect();
-    let images: Vec<ImageRef> = images.into_iter().collect();
+    let images = slots.flatten().filter_map(|slot| slot.image.now()).filter(|image| !known.contains_key(*image));
+    let images: Vec<ImageRef> = images.cloned().collect::<BTreeSet<ImageRef>>().into_iter().collect();
     if images.is_empty() {
-        return Some(BTreeSet::new());
+        return true;
     }
-    let answers = limit.within(ctx.images.availability(&images)).await?;
-    let gone = answers
-        .into_iter()
-        .filter(|(_, answer)| matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. }));
-    Some(gone.map(|(image, _)| image).collect())
+    let Some(answers) = limit.within(ctx.images.availability(&images)).await else { return false };
+    let is_there = |answer: &Availability| !matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. });
+    known.extend(answers.into_iter().map(|(image, answer)| (image, is_there(&answer))));
+    true
 }
 
 /// What the code declares for each slot of one target.
