@@ -79,17 +79,17 @@ impl Looked {
         };
         // What is acknowledged is still so.
         let is: BTreeSet<&FindingId> = self.findings.iter().map(|finding| &finding.id).collect();
-        let over = self.past().filter(|(id, finding)| !is.contains(id) && !self.is_silent(finding));
+        let over = self.past(false).filter(|(id, _)| !is.contains(id));
         News { began: self.drift().filter(|finding| !was(finding)).collect(), ended: over.collect() }
     }
 
-    fn past(&self) -> impl Iterator<Item = (&FindingId, &NotedFinding)> {
-        self.before.values().flat_map(|audit| &audit.findings)
-    }
-
-    /// Of what did not answer nobody knows whether it ended.
-    fn is_silent(&self, past: &NotedFinding) -> bool {
-        self.unread.contains(&past.channel) || self.drift().any(|one| one.is_unknown() && one.target == past.target)
+    /// What the audits before found: of what did not answer now, so that nobody knows whether it ended, or of the rest.
+    fn past(&self, silent: bool) -> impl Iterator<Item = (&FindingId, &NotedFinding)> {
+        let targets: BTreeSet<_> = self.drift().filter(|one| one.is_unknown()).map(|one| &one.target).collect();
+        let is_silent =
+            move |past: &NotedFinding| self.unread.contains(&past.channel) || targets.contains(&past.target);
+        let past = self.before.values().flat_map(|audit| &audit.findings);
+        past.filter(move |(_, finding)| is_silent(finding) == silent)
     }
 
     /// Kind of finding → how many.
@@ -112,8 +112,7 @@ impl Looked {
 pub fn record_audit(ctx: &Ctx<'_>, looked: &Looked) -> Result<Seq, FlowError> {
     let mut findings: BTreeMap<FindingId, NotedFinding> =
         looked.drift().map(|finding| (finding.id.clone(), finding.noted())).collect();
-    let kept = looked.past().filter(|(_, finding)| looked.is_silent(finding));
-    findings.extend(kept.map(|(id, found)| (id.clone(), found.clone())));
+    findings.extend(looked.past(true).map(|(id, found)| (id.clone(), found.clone())));
     let event = Event::DriftAudited {
         channels: looked.channels.clone(),
         targets: u32::try_from(looked.targets).unwrap_or(u32::MAX),

@@ -266,14 +266,11 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
     };
     let who = format!("group {}", group.name);
     for slot in group.slots() {
-        let text = match (&slot.named, read.version(&slot.named)) {
-            (Named::Image(image), _) => Some(image.as_str()),
-            (Named::Version { .. }, version) => version.and_then(|version| version.image.as_deref()),
-        };
-        if let Some(dangling) = text.and_then(|text| read.aliases.dangling(&who, text)) {
+        let launches = read.launches(&slot);
+        if let Some(dangling) = launches.image.and_then(|text| read.aliases.dangling(&who, text)) {
             return Err(dangling);
         }
-        observed.notes.extend(text.and_then(|text| read.aliases.unread(text)));
+        observed.notes.extend(launches.image.and_then(|text| read.aliases.unread(text)));
         let image = match (&slot.named, read.version(&slot.named)) {
             (Named::Image(image), _) => launched(region, image, &read.aliases),
             (Named::Version { version: name, .. }, Some(version)) => {
@@ -283,8 +280,10 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
             }
             (Named::Version { template, version }, None) => return Err(dangling(group, template, version)),
         };
-        let arch = architecture::decide(facts, &read.launches(&slot));
-        observed.slots.insert(slot.name, SlotState { image, accepts: Accepts::Ami { region: region.clone(), arch } });
+        let arch = architecture::decide(facts, &launches);
+        observed
+            .slots
+            .insert(slot.name.clone(), SlotState { image, accepts: Accepts::Ami { region: region.clone(), arch } });
     }
     observed.notes.dedup();
     observed.obstacles.dedup();

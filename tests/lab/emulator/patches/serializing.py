@@ -26,6 +26,8 @@ def _possible_keys(picker: Any, context: Any) -> tuple[str, ...]:
 
 
 def _transforms_of(picker: Any, member: str) -> list[Any]:
+    if not picker.response_transformers:
+        return []
     kept = _transforms.get((id(picker.response_transformers), member))
     if kept is None:
         found = [
