@@ -27,7 +27,7 @@ pub fn drift(figures: &mut Figures) {
     bench.imgctl(&["init", "--ledger", "ledger"], 0);
     bench.imgctl(&["record", "web@1", &bench.ami], 0);
     for groups in [50, 200, 500] {
-        bench.apply(groups);
+        bench.terraform(&["apply", "-auto-approve", "-no-color"], groups);
         // The first refresh after an apply normalizes the state; it is not what is measured.
         bench.terraform(&["apply", "-refresh-only", "-auto-approve", "-no-color"], groups);
         std::fs::write(bench.dir.path().join("imgctl.toml"), config(groups)).unwrap();
@@ -63,33 +63,13 @@ impl Bench {
         (watched, calls["calls"].as_array().unwrap().len() as f64)
     }
 
-    /// Makes the groups. Where the provider asks a second time for what was made already, that is taken into the state.
-    fn apply(&self, groups: usize) {
-        loop {
-            let (ran, _) = self.run(&self.command(&["apply", "-auto-approve", "-no-color"], groups));
-            if ran.code == 0 {
-                return;
-            }
-            let twice =
-                ran.err.split_once("creating Auto Scaling Group (").filter(|_| ran.err.contains("AlreadyExists"));
-            let name = twice.and_then(|(_, rest)| rest.split_once(')')).map(|(name, _)| name.to_owned());
-            let name = name.unwrap_or_else(|| panic!("terraform apply: {}", ran.err));
-            let address = format!("aws_autoscaling_group.web[{}]", name.trim_start_matches("web-"));
-            self.terraform(&["import", "-no-color", &address, &name], groups);
-        }
-    }
-
-    fn command(&self, arguments: &[&str], groups: usize) -> Command {
+    fn terraform(&self, arguments: &[&str], groups: usize) -> (Watched, f64) {
         let mut command = Command::new("terraform");
         command.current_dir(self.dir.path()).args(arguments).envs(&self.lab.env).env("CHECKPOINT_DISABLE", "1");
         command.env("TF_CLI_CONFIG_FILE", self.dir.path().join("lab.tfrc"));
         command.env("TF_VAR_groups", groups.to_string()).env("TF_VAR_ami_id", &self.ami);
         command.env("TF_VAR_endpoint", &self.lab.env["AWS_ENDPOINT_URL"]);
-        command
-    }
-
-    fn terraform(&self, arguments: &[&str], groups: usize) -> (Watched, f64) {
-        let ran = self.run(&self.command(arguments, groups));
+        let ran = self.run(&command);
         // With -detailed-exitcode it says 2 for drift that is none.
         assert!([0, 2].contains(&ran.0.code), "terraform {arguments:?}: {}{}", ran.0.out, ran.0.err);
         ran

@@ -61,7 +61,7 @@ impl Terraform {
     #[track_caller]
     fn done(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
-        assert_eq!(ran.exit, 0, "{} {}: {}{}", self.program, arguments.join(" "), ran.out, ran.err);
+        assert_eq!(ran.exit, 0, "{} {}: {}{}", self.program, arguments.join(" "), ran.err, ran.out);
         ran.out
     }
 
@@ -76,7 +76,7 @@ impl Terraform {
     #[track_caller]
     fn apply(&self) {
         let applied = self.try_apply();
-        assert_eq!(applied.exit, 0, "{}{}", applied.out, applied.err);
+        assert_eq!(applied.exit, 0, "{}{}", applied.err, applied.out);
     }
 
     /// 0: nothing to change; 2: the next apply would change something.
@@ -87,7 +87,7 @@ impl Terraform {
     #[track_caller]
     fn has_nothing_to_do(&self, after: &str) {
         let plan = self.plan();
-        assert_eq!(plan.exit, 0, "after {after} the plan is not empty: {}{}", plan.out, plan.err);
+        assert_eq!(plan.exit, 0, "after {after} the plan is not empty: {}{}", plan.err, plan.out);
         assert!(plan.out.contains("No changes."), "{}", plan.out);
     }
 
@@ -106,8 +106,7 @@ impl Terraform {
     }
 }
 
-/// Two at a time: each keeps a processor and 800 MB busy, and what waits too long for the lab is asked for twice by the
-/// provider, which then finds its own subnet in the way.
+/// Two at a time: each keeps a processor and 800 MB busy.
 struct Turn;
 
 static FREE: (Mutex<u8>, Condvar) = (Mutex::new(2), Condvar::new());

@@ -23,7 +23,9 @@ from emulator.warm_calls import first_calls
 
 
 class Handler(WSGIRequestHandler):
-    # Headers and body are two writes; without this each keep-alive answer waits 40 ms for the client's ACK.
+    # Headers and body in one write. In two, Go's net/http may lose the answer while its request is being put away, and
+    # Terraform's provider then asks a second time for what was made already (AlreadyExists, InvalidSubnet.Conflict).
+    wbufsize = 1 << 20
     disable_nagle_algorithm = True
 
 
