@@ -214,7 +214,10 @@ impl Cloud {
                 let by_name =
                     || named(if form.contains_key("InstanceId.1") { "InstanceId." } else { "Filter.1.Value." });
                 let numbers = if pattern { (0..self.groups).collect() } else { by_name() };
-                set(action, "reservationSet", &all(ELEMENTS.instance, numbers), "")
+                // EC2 answers a page of as many instances as it was asked for.
+                let page: usize = form.get("MaxResults").map_or(usize::MAX, |most| most.parse().unwrap());
+                let more = if numbers.len() > page { "<nextToken>more</nextToken>" } else { "" };
+                set(action, "reservationSet", &all(ELEMENTS.instance, numbers.into_iter().take(page).collect()), more)
             }
             "DescribeImages" => {
                 let asked: Vec<&String> =

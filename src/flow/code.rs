@@ -6,6 +6,7 @@ use super::apply::chain;
 use super::limit::Limit;
 use crate::iac::{self, Declared, Passphrase};
 use crate::model::Channel;
+use crate::plan::drift::Silence;
 use crate::provider::state::StateSource;
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ pub struct CodeSource {
     pub source: Box<dyn StateSource>,
     /// The channels whose targets it may speak of; `None`: all that are looked at, because a person has named it.
     pub channels: Option<BTreeSet<Channel>>,
+    /// What the config says it is; `None`: whatever it is seen to be.
+    pub kind: Option<String>,
 }
 
 impl CodeSource {
@@ -28,12 +31,20 @@ impl CodeSource {
 }
 
 /// What the code of one channel says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Said {
     /// In the order of the states.
     pub declared: Vec<Declared>,
+    /// What it means that it does not speak of a target.
+    pub silence: Silence,
     /// Why this is not all of it.
     pub unread: Option<String>,
+}
+
+impl Said {
+    fn nothing(silence: Silence) -> Self {
+        Self { declared: Vec::new(), silence, unread: None }
+    }
 }
 
 /// Channel → what its code says.
@@ -46,7 +57,7 @@ pub(super) struct Code {
 
 impl Code {
     pub(super) fn of(&self, channel: &Channel) -> Arc<Said> {
-        self.said.get(channel).cloned().unwrap_or_default()
+        self.said.get(channel).cloned().unwrap_or_else(|| Arc::new(Said::nothing(Silence::Natural)))
     }
 }
 
@@ -70,7 +81,12 @@ pub(super) async fn read(
     for channel in channels {
         let own: Vec<usize> =
             (0..).zip(sources).filter(|(_, source)| source.is_of(channel)).map(|(at, _)| at).collect();
-        let together = || Arc::new(together(own.iter().filter_map(|at| read.get(*at))));
+        let silence = match own.iter().filter_map(|at| sources.get(*at)).collect::<Vec<_>>().as_slice() {
+            [] => Silence::Natural,
+            own if own.iter().any(|source| source.channels.is_some()) => Silence::Strange,
+            _ => Silence::Told,
+        };
+        let together = || Arc::new(together(silence, own.iter().filter_map(|at| read.get(*at))));
         said.insert(channel.clone(), Arc::clone(kept.entry(own.clone()).or_insert_with(together)));
     }
     Ok(Code { said, unread })
@@ -82,8 +98,8 @@ async fn one(
     passphrase: &Passphrase,
     limit: Limit<'_>,
 ) -> Result<Result<Vec<Declared>, String>, FlowError> {
-    let name = source.source.name();
-    let read = async { Ok::<_, FlowError>(iac::read(name, &source.source.fetch().await?, passphrase)?) };
+    let (name, kind) = (source.source.name(), source.kind.as_deref());
+    let read = async { Ok::<_, FlowError>(iac::read(name, &source.source.fetch().await?, passphrase, kind)?) };
     match limit.within(read).await {
         None => Ok(Err(format!("{name}: {}", limit.why()))),
         Some(Err(error)) if source.channels.is_some() => Ok(Err(chain(&error))),
@@ -91,8 +107,8 @@ async fn one(
     }
 }
 
-fn together<'a>(read: impl Iterator<Item = &'a Result<Vec<Declared>, String>>) -> Said {
-    let mut said = Said::default();
+fn together<'a>(silence: Silence, read: impl Iterator<Item = &'a Result<Vec<Declared>, String>>) -> Said {
+    let mut said = Said::nothing(silence);
     for read in read {
         match read {
             Ok(declared) => said.declared.extend(declared.iter().cloned()),

@@ -1,17 +1,17 @@
 //! Drift: what the ledger, the code and the targets say, brought side by side. Reads only, and asks for no lock.
 
 use super::audit::Looked;
-use super::code::{self, Code, CodeSource, Said};
+use super::code::{self, Code, CodeSource};
+use super::declared::{Declarations, declared, undeclared};
 use super::known::address_of;
 use super::limit::{Limit, limit, limited};
 use super::load::running;
 use super::{Ctx, FlowError};
-use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Passphrase, Place, Pods, Service, TemplateRef};
-use crate::model::{Channel, ImageRef, Lookup, Observed, SlotName, TargetId};
-use crate::plan::drift::{Declaration, Witnesses};
-use crate::plan::{self, CodePlace, Finding, Sight};
+use crate::iac::Passphrase;
+use crate::model::{Channel, ImageRef, Lookup, TargetId};
+use crate::plan::drift::{Declaration, Silence, Witnesses};
+use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
-use crate::provider::target::{Handle, Observe};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,9 +137,10 @@ impl Look<'_, '_> {
             let declared = match (sight, ctx.fleet.target(id)) {
                 (Sight::Seen(observed), Some(target)) => {
                     let said = code.of(channel);
-                    limit.within(declared(&said, target, observed)).await.unwrap_or_else(|| undeclared(observed, limit))
+                    let found = limit.within(declared(&said, target, observed)).await;
+                    (found.unwrap_or_else(|| undeclared(observed, limit)), said.silence)
                 }
-                _ => Declarations::new(),
+                _ => (Declarations::new(), Silence::Natural),
             };
             (id.clone(), channel.clone(), sight.clone(), declared)
         });
@@ -158,9 +159,6 @@ impl Look<'_, '_> {
         Ok(())
     }
 }
-
-/// What the code says of each slot, and where.
-type Declarations = BTreeMap<SlotName, (Declaration, Option<CodePlace>)>;
 
 /// Asks who changed what neither the ledger nor the code wanted. Who does not know is not named; what could not be asked is
 /// the answer.
@@ -217,18 +215,12 @@ async fn sights(
     }
 }
 
-/// Nothing of what the code says could be looked up in time.
-fn undeclared(observed: &Observed, limit: Limit<'_>) -> Declarations {
-    let why = || Declaration::Unknown { why: limit.why() };
-    observed.slots.keys().map(|slot| (slot.clone(), (why(), None))).collect()
-}
-
 fn witness(
     look: Lookup<'_>,
     target: TargetId,
     channel: Channel,
     sight: Sight,
-    code: Declarations,
+    (code, silence): (Declarations, Silence),
     dangling: &BTreeSet<ImageRef>,
 ) -> Result<Witnesses, FlowError> {
     let state = look.channel(&channel)?;
@@ -241,8 +233,17 @@ fn witness(
     let held = recorded.iter().flat_map(|recorded| recorded.slots.values()).collect();
     // The code, too, may name a platform of an image for its index.
     for declaration in declared.values_mut() {
-        if let Declaration::Image(image) = declaration {
-            *image = address_of(look, &held, image)?;
+        match declaration {
+            Declaration::Image(image) => *image = address_of(look, &held, image)?,
+            Declaration::Contradiction { images, .. } => {
+                let same = images.iter().map(|image| address_of(look, &held, image));
+                *images = same.collect::<Result<_, _>>()?;
+                // In other words, and of one image after all.
+                if let (1, Some(image)) = (images.len(), images.first()) {
+                    *declaration = Declaration::Image(image.clone());
+                }
+            }
+            Declaration::Unknown { .. } => {}
         }
     }
     Ok(Witnesses {
@@ -250,6 +251,7 @@ fn witness(
         channel,
         recorded,
         declared,
+        silence,
         places,
         // A state does not keep `ignore_changes`; only the code itself would tell.
         ignores_image: false,
@@ -281,104 +283,4 @@ async fn ask_for_images(
     let is_there = |answer: &Availability| !matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. });
     known.extend(answers.into_iter().map(|(image, answer)| (image, is_there(&answer))));
     true
-}
-
-/// What the code declares for each slot of one target.
-async fn declared(said: &Said, target: &dyn Observe, observed: &Observed) -> Declarations {
-    let mut found = Declarations::new();
-    // What could not be read may speak of any slot.
-    if let Some(why) = &said.unread {
-        let unread = || (Declaration::Unknown { why: why.clone() }, None);
-        found.extend(observed.slots.keys().map(|slot| (slot.clone(), unread())));
-    }
-    for (slot, declared) in found_in(&said.declared, target, observed) {
-        let place = match &declared {
-            DeclaredFor::None => None,
-            DeclaredFor::Image { claim, .. }
-            | DeclaredFor::Template { claim, .. }
-            | DeclaredFor::Unknown { claim, .. } => Some(claim),
-            DeclaredFor::Conflict { claims } => claims.first().map(|(claim, _)| claim),
-        };
-        let place = place.cloned().map(|Claim { source, address }| CodePlace { source, address });
-        let declaration = match declared {
-            DeclaredFor::None => continue,
-            DeclaredFor::Image { image, .. } => image_of(observed, &slot, &image),
-            DeclaredFor::Template { template, version, claim, .. } => {
-                look_up(target, observed, &slot, &template, &version, &claim).await
-            }
-            DeclaredFor::Unknown { claim, why } => Declaration::Unknown { why: format!("{}: {why}", claim.address) },
-            DeclaredFor::Conflict { claims } => {
-                let say: Vec<String> = claims
-                    .iter()
-                    .map(|(claim, what)| format!("{} ({}) says {what}", claim.address, claim.source))
-                    .collect();
-                Declaration::Unknown { why: format!("the code contradicts itself: {}", say.join("; ")) }
-            }
-        };
-        found.insert(slot, (declaration, place));
-    }
-    found
-}
-
-/// Where the code speaks of this target, by what the code calls it.
-fn found_in(code: &[Declared], target: &dyn Observe, observed: &Observed) -> BTreeMap<SlotName, DeclaredFor> {
-    match target.handle(Some(observed)) {
-        Some(Handle::AutoScalingGroup { name, region, templates }) => {
-            let place = Place { account: None, region: Some(region) };
-            let templates: BTreeMap<SlotName, TemplateRef> =
-                templates.into_iter().map(|(slot, id)| (slot, TemplateRef { id: Some(id), name: None })).collect();
-            iac::declared_for(code, &Group { name: &name, place: &place, templates: &templates })
-        }
-        Some(Handle::EcsService { cluster, service, region, container, family }) => {
-            let place = Place { account: None, region: Some(region) };
-            let service =
-                Service { cluster: &cluster, name: &service, container: &container, family: &family, place: &place };
-            let declared = iac::declared_for_service(code, &service);
-            [(container, declared)].into()
-        }
-        Some(Handle::LaunchTemplate { id, region, slot }) => {
-            let place = Place { account: None, region: Some(region) };
-            let template = TemplateRef { id: Some(id), name: None };
-            [(slot, iac::declared_for_template(code, &place, &template))].into()
-        }
-        Some(Handle::Workload { kind, namespace, name, containers }) => {
-            let pods = Pods { kind, namespace: &namespace, name: &name };
-            let said = |slot: SlotName| (slot.clone(), iac::declared_for_workload(code, &pods, slot.as_str()));
-            containers.into_iter().map(said).collect()
-        }
-        None => BTreeMap::new(),
-    }
-}
-
-fn image_of(observed: &Observed, slot: &SlotName, text: &str) -> Declaration {
-    let Some(state) = observed.slots.get(slot) else {
-        return Declaration::Unknown { why: format!("the target has no slot {slot}") };
-    };
-    match iac::address(text, &state.accepts) {
-        Ok(image) => Declaration::Image(image),
-        Err(why) => Declaration::Unknown { why },
-    }
-}
-
-/// A state keeps only the newest version's image; an older one is asked of AWS.
-async fn look_up(
-    target: &dyn Observe,
-    observed: &Observed,
-    slot: &SlotName,
-    template: &TemplateRef,
-    version: &str,
-    claim: &Claim,
-) -> Declaration {
-    let Some(id) = &template.id else {
-        return Declaration::Unknown { why: format!("{}: template {template} has no id in the state", claim.address) };
-    };
-    match target.image_at(id, version).await {
-        Ok(Some(text)) => image_of(observed, slot, &text),
-        Ok(None) => {
-            Declaration::Unknown { why: format!("{}: version {version} of {template} has no image", claim.address) }
-        }
-        Err(error) => {
-            Declaration::Unknown { why: format!("{}: version {version} of {template}: {error}", claim.address) }
-        }
-    }
 }

@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 mod changes;
 mod code;
+mod declared;
 mod drift;
 mod exact;
 mod follow;

@@ -147,9 +147,9 @@ mod tests {
     fn the_passphrase_opens_states_of_every_key_length_and_hash() {
         for name in ["sha512-256.tfstate", "sha256-128.tfstate", "object-192.tfstate", "quick.tfstate"] {
             let opened = decrypt(name, &sample(name), &with(PASSPHRASE)).unwrap().unwrap();
-            let declared = super::super::read(name, &opened, &Passphrase::default()).unwrap();
+            let declared = super::super::read(name, &opened, &Passphrase::default(), None).unwrap();
             assert_eq!(declared.len(), 1, "{name}");
-            let through = super::super::read(name, &sample(name), &with(PASSPHRASE));
+            let through = super::super::read(name, &sample(name), &with(PASSPHRASE), None);
             assert_eq!(through, Ok(declared), "{name}");
         }
     }
@@ -206,7 +206,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
             }
-            let read = super::super::read("damaged", &bytes, &with(PASSPHRASE));
+            let read = super::super::read("damaged", &bytes, &with(PASSPHRASE), None);
             let hint = read.as_ref().map_or_else(|error| format!("{error} {}", error.hint()), |_| String::new());
             let all = format!("{read:?}{hint}");
             prop_assert!(!all.contains("CANARY") && !all.contains(PASSPHRASE), "{all}");

@@ -51,15 +51,23 @@ pub static FORMATS: &[Format] = &[
 ];
 
 /// Detects the format of `bytes` and reads what they declare. `file` is named in errors; the passphrase opens what OpenTofu
-/// has encrypted.
-pub fn read(file: &str, bytes: &[u8], passphrase: &Passphrase) -> Result<Vec<Declared>, IacError> {
+/// has encrypted. Where the config says of which kind it is, another tool's code is refused: somebody has mixed them up.
+pub fn read(file: &str, bytes: &[u8], passphrase: &Passphrase, kind: Option<&str>) -> Result<Vec<Declared>, IacError> {
     readable(file, bytes)?;
     let opened = encrypted::decrypt(file, bytes, passphrase)?;
     let bytes = opened.as_deref().unwrap_or(bytes);
     match FORMATS.iter().find(|format| (format.detect)(bytes)) {
+        Some(Format { name, .. }) if kind.is_some_and(|kind| tool(kind) != tool(name)) => {
+            Err(IacError::OtherKind { file: file.to_owned(), kind: kind.unwrap_or_default().to_owned(), found: name })
+        }
         Some(format) => (format.parse)(file, bytes),
         None => Err(unrecognised(file, bytes)),
     }
+}
+
+/// `terraform` of `terraform-state`: a state, what `show` prints of it and a plan say the same things.
+fn tool(format: &str) -> &str {
+    format.split('-').next().unwrap_or_default()
 }
 
 /// Refuses what no format can be: nothing, an archive, an encoding that is not plain UTF-8.
@@ -79,6 +87,9 @@ fn readable(file: &str, bytes: &[u8]) -> Result<(), IacError> {
 
 /// What can be said of bytes that no format claims.
 fn unrecognised(file: &str, bytes: &[u8]) -> IacError {
+    if bytes.trim_ascii_start().starts_with(b"<") {
+        return IacError::Page { file: file.to_owned() };
+    }
     if bytes.windows(b"AWS::".len()).any(|window| window == b"AWS::") {
         return IacError::LooseTemplate { file: file.to_owned() };
     }
@@ -224,6 +235,10 @@ pub enum IacError {
     Truncated { file: String, at: Position },
     #[error("`{file}` is JSON, and neither a state, nor a plan, nor a Kubernetes manifest")]
     Unrecognised { file: String },
+    #[error("`{file}` is a page (HTML or XML), not a state")]
+    Page { file: String },
+    #[error("`{file}` is declared as {kind}, and is a {found}")]
+    OtherKind { file: String, kind: String, found: &'static str },
     #[error("`{file}` is a saved plan, not a state")]
     PlanFile { file: String },
     #[error("`{file}` is a state printed in format {version}, newer than 1, which this imgctl reads ({at})")]
@@ -279,6 +294,10 @@ impl IacError {
             Self::NotJson { .. } | Self::Unrecognised { .. } | Self::Layout { .. } => {
                 "give a state: terraform state pull > pulled.tfstate, then imgctl drift --state pulled.tfstate"
             }
+            Self::Page { .. } => {
+                "look at its address in a browser: it leads to a page, perhaps one that asks for a login"
+            }
+            Self::OtherKind { .. } => "let `kind` say what `source` is ([[channels.NAME.ENV.iac]])",
             Self::PlanFile { .. } => "let Terraform print it: terraform show -json tfplan | imgctl drift --state -",
             Self::Plan(error) => error.hint(),
             Self::Encrypted { .. } => {
@@ -307,6 +326,20 @@ impl IacError {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_the_config_calls_it_is_held_against_what_it_is() {
+        let manifest = b"apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\n";
+        let as_kind = |kind| read("web.yaml", manifest, &Passphrase::default(), kind);
+        assert!(as_kind(None).is_ok() && as_kind(Some("kubernetes-manifest")).is_ok());
+        let error = as_kind(Some("terraform-state")).unwrap_err();
+        assert_eq!(error.to_string(), "`web.yaml` is declared as terraform-state, and is a kubernetes-manifest");
+        let page = read("web.tfstate", b" <!DOCTYPE html><html>sign in</html>", &Passphrase::default(), None);
+        assert!(matches!(page, Err(IacError::Page { .. })), "{page:?}");
+        assert!(
+            tool("terraform-plan") == tool("terraform-state") && tool("terraform-plan") != tool("kubernetes-manifest")
+        );
+    }
     use std::path::{Path, PathBuf};
 
     /// Stands in the fixtures wherever a real state keeps a secret.
@@ -365,7 +398,7 @@ mod tests {
             let states = states(format.name);
             assert!(states.len() >= 4, "{}", format.name);
             for (path, bytes) in states {
-                let read = read(name(&path), &bytes, &Passphrase::default());
+                let read = read(name(&path), &bytes, &Passphrase::default(), None);
                 let beside = path.with_extension(if read.is_ok() { "declared.txt" } else { "error.txt" });
                 snapbox::assert_data_eq!(shown(&read), snapbox::Data::read_from(&beside, None).raw());
                 assert!(!format!("{read:?}").contains(CANARY), "{}: {read:?}", name(&path));
@@ -382,7 +415,12 @@ mod tests {
                 let (stem, kind) = name(&text).trim_end_matches(".txt").rsplit_once('.').unwrap();
                 let states = states(format.name);
                 let (_, bytes) = states.iter().find(|(path, _)| path.file_stem().unwrap() == stem).unwrap();
-                assert_eq!(kind == "declared", read(stem, bytes, &Passphrase::default()).is_ok(), "{}", name(&text));
+                assert_eq!(
+                    kind == "declared",
+                    read(stem, bytes, &Passphrase::default(), None).is_ok(),
+                    "{}",
+                    name(&text)
+                );
             }
         }
     }
@@ -393,7 +431,7 @@ mod tests {
             let whole = bytes.trim_ascii_end();
             if name(&path) == "sensitive.tfstate" || name(&path) == "addresses.tfstate" {
                 for end in 0..whole.len() {
-                    let read = read("cut", &whole[..end], &Passphrase::default());
+                    let read = read("cut", &whole[..end], &Passphrase::default(), None);
                     assert!(read.is_err(), "{} cut at {end}", name(&path));
                     assert!(!format!("{read:?}{}", shown(&read)).contains(CANARY), "{} cut at {end}", name(&path));
                 }
@@ -406,7 +444,7 @@ mod tests {
     fn each_state_is_read_as_what_it_is() {
         for format in FORMATS {
             for (path, bytes) in states(format.name) {
-                if read("state", &bytes, &Passphrase::default()).is_ok() {
+                if read("state", &bytes, &Passphrase::default(), None).is_ok() {
                     let first = FORMATS.iter().find(|other| (other.detect)(&bytes)).map(|other| other.name);
                     assert_eq!(first, Some(format.name), "{}", path.display());
                 }
@@ -453,7 +491,7 @@ mod tests {
                 let (at, byte) = (at.index(bytes.len()), byte.unwrap_or(structure));
                 if insert { bytes.insert(at, byte) } else { bytes[at] = byte }
             }
-            let read = read("damaged", &bytes, &Passphrase::default());
+            let read = read("damaged", &bytes, &Passphrase::default(), None);
             let all = format!("{read:?}{}", shown(&read));
             prop_assert!(!all.contains(CANARY), "{}", all);
         }

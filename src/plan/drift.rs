@@ -18,6 +18,8 @@ pub struct Witnesses {
     pub recorded: Option<RecordedTarget>,
     /// Slots that no code speaks of are absent.
     pub declared: BTreeMap<SlotName, Declaration>,
+    /// What it means that they are.
+    pub silence: Silence,
     /// Where it speaks of them.
     pub places: BTreeMap<SlotName, CodePlace>,
     /// The code leaves the image to others (`ignore_changes`): applying it changes nothing.
@@ -35,10 +37,27 @@ pub struct Witnesses {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declaration {
     Image(ImageRef),
+    /// It says several things.
+    Contradiction {
+        /// Who says what, with `;` between.
+        why: String,
+        images: BTreeSet<ImageRef>,
+    },
     /// It says something, and what it means could not be found out.
     Unknown {
         why: String,
     },
+}
+
+/// What it means that no code speaks of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// No code was given.
+    Natural,
+    /// A person has named code, which need not speak of every target.
+    Told,
+    /// The config names code for this channel.
+    Strange,
 }
 
 /// What the code says, beside the ledger.
@@ -47,6 +66,8 @@ enum Code {
     Silent,
     Agrees,
     Differs,
+    /// Part of it does, whatever the rest says.
+    Contradicts,
 }
 
 /// What is there, beside the ledger and the code.
@@ -70,10 +91,10 @@ fn verdict(is_recorded: bool, code: Code, world: World) -> FindingKind {
         (_, _, World::Adrift) => Dangling,
         (false, _, World::AsRecorded | World::AsDeclared | World::Elsewhere) => Untracked,
         (true, Code::Silent | Code::Agrees, World::AsRecorded) => InSync,
-        (true, Code::Differs, World::AsRecorded) => StaleCode,
+        (true, Code::Differs | Code::Contradicts, World::AsRecorded) => StaleCode,
         (true, Code::Differs, World::AsDeclared) => Reverted,
         (true, Code::Differs, World::Elsewhere) => Conflict,
-        (true, Code::Silent | Code::Agrees, World::AsDeclared | World::Elsewhere) => Tampered,
+        (true, Code::Silent | Code::Agrees | Code::Contradicts, World::AsDeclared | World::Elsewhere) => Tampered,
     }
 }
 
@@ -145,15 +166,38 @@ impl Slot<'_> {
     fn declared_image(&self) -> Option<&ImageRef> {
         match self.declared {
             Some(Declaration::Image(image)) => Some(image),
-            Some(Declaration::Unknown { .. }) | None => None,
+            Some(Declaration::Unknown { .. } | Declaration::Contradiction { .. }) | None => None,
         }
     }
 
     fn code(&self) -> Code {
         match self.declared_image() {
+            None if matches!(self.declared, Some(Declaration::Contradiction { .. })) => Code::Contradicts,
             None => Code::Silent,
             declared if declared == self.recorded => Code::Agrees,
             Some(_) => Code::Differs,
+        }
+    }
+
+    /// What the code says, in a word; several images with commas between.
+    fn declared_text(&self) -> Option<String> {
+        match self.declared? {
+            Declaration::Image(image) => Some(image.to_string()),
+            Declaration::Contradiction { images, .. } => {
+                Some(images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Declaration::Unknown { .. } => None,
+        }
+    }
+
+    /// What is to be said where the code says nothing that could be compared.
+    fn unsaid(&self, witnesses: &Witnesses) -> String {
+        match (self.declared, witnesses.silence) {
+            (Some(Declaration::Unknown { why }), _) => format!("; what the code declares is not known: {why}"),
+            (Some(Declaration::Contradiction { why, .. }), _) => format!("; the code contradicts itself: {why}"),
+            (Some(Declaration::Image(_)), _) | (None, Silence::Natural) => String::new(),
+            (None, Silence::Told) => "; the code given says nothing of it".to_owned(),
+            (None, Silence::Strange) => "; the channel's code says nothing of it".to_owned(),
         }
     }
 
@@ -193,14 +237,18 @@ fn of_slot(witnesses: &Witnesses, observed: &Observed, name: &SlotName) -> Vec<F
 impl Slot<'_> {
     fn finding(&self, witnesses: &Witnesses, kind: FindingKind) -> Finding {
         let mut found = finding(witnesses, Some(self.name), kind, self.detail(witnesses, kind));
-        let unread = matches!(self.declared, Some(Declaration::Unknown { .. }));
+        let unread = match self.declared {
+            Some(Declaration::Unknown { .. }) => true,
+            Some(Declaration::Image(_) | Declaration::Contradiction { .. }) => false,
+            None => witnesses.silence == Silence::Strange,
+        };
         if kind == FindingKind::InSync && (unread || !undone(witnesses).is_empty()) {
-            // Two witnesses agree, and the third was not understood; or all do, because somebody's deployment failed.
+            // Two witnesses agree, and the third was not heard; or all do, because somebody's deployment failed.
             found.severity = Severity::Note;
         }
         Finding {
             recorded: self.recorded.map(ToString::to_string),
-            declared: self.declared_image().map(ToString::to_string),
+            declared: self.declared_text(),
             observed: self.observed.map(|image| match image {
                 SlotImage::Pinned { image } => image.to_string(),
                 SlotImage::Floating { through, now: Some(now) } => format!("{through} → {now}"),
@@ -215,14 +263,15 @@ impl Slot<'_> {
         let (recorded, declared) = (short(self.recorded), short(self.declared_image()));
         let now = short(self.observed.and_then(SlotImage::now));
         let release = witnesses.recorded.as_ref().map(|recorded| recorded.image.to_string()).unwrap_or_default();
-        let unknown = match self.declared {
-            Some(Declaration::Unknown { why }) => format!("; what the code declares is not known: {why}"),
-            Some(Declaration::Image(_)) | None => String::new(),
-        };
+        let unknown = self.unsaid(witnesses);
         match kind {
             FindingKind::InSync => format!("{recorded}, as released with {release}{unknown}{}", undone(witnesses)),
             FindingKind::StaleCode if witnesses.ignores_image => {
                 format!("the code declares {declared} and ignores the image: applying it changes nothing")
+            }
+            FindingKind::StaleCode if self.declared_image().is_none() => {
+                let why = unknown.trim_start_matches("; ");
+                format!("{why}: an apply of what is not {recorded} would undo {release}{}", held(witnesses))
             }
             FindingKind::StaleCode => {
                 let (held, undone) = (held(witnesses), undone(witnesses));
@@ -298,7 +347,7 @@ fn mixed(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
     let slots = witnesses.recorded.as_ref().map(|recorded| &recorded.slots);
     let declared = witnesses.declared.values().filter_map(|declaration| match declaration {
         Declaration::Image(image) => Some(image.to_string()),
-        Declaration::Unknown { .. } => None,
+        Declaration::Contradiction { .. } | Declaration::Unknown { .. } => None,
     });
     let declared: BTreeSet<String> = declared.collect();
     Some(Finding {
@@ -418,6 +467,10 @@ mod tests {
         let declaration = match declared {
             "-" => None,
             "?" => Some(Declaration::Unknown { why: "version 3 could not be read".into() }),
+            "b+c" => Some(Declaration::Contradiction {
+                why: "one says b; two says c".into(),
+                images: [image("b"), image("c")].into(),
+            }),
             letter => Some(Declaration::Image(image(letter))),
         };
         Witnesses {
@@ -425,6 +478,7 @@ mod tests {
             channel: "web/prod".parse().unwrap(),
             recorded: Some(recorded).filter(|text| *text != "-").map(released),
             declared: declaration.map(|declaration| (slot(), declaration)).into_iter().collect(),
+            silence: Silence::Natural,
             places: BTreeMap::new(),
             ignores_image: false,
             sight: sight(observed),
@@ -551,6 +605,37 @@ mod tests {
         );
         for row in ["- | - | no slot", "a | a | no slot"] {
             check(row, &["error unreachable nobody: it has no image that can be read"]);
+        }
+    }
+
+    #[test]
+    fn code_that_contradicts_itself_is_stale_in_part() {
+        check(
+            "a | b+c | a",
+            &["warning stale-code code: the code contradicts itself: one says b; two says c: an apply of what is not \
+               ami-aaaaaaaa would undo web@1.4.2"],
+        );
+        check(
+            "a | b+c | b",
+            &[
+                "error tampered world: changed outside imgctl: ami-bbbbbbbb instead of ami-aaaaaaaa; the code contradicts \
+               itself: one says b; two says c",
+            ],
+        );
+        let found = seen(&witnesses("a | b+c | a"), &BTreeMap::new());
+        assert_eq!(found[0].declared.as_deref(), Some("ami-bbbbbbbb@eu-west-1, ami-cccccccc@eu-west-1"));
+    }
+
+    #[test]
+    fn that_code_says_nothing_is_told_where_it_could_have_spoken() {
+        let released = "in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2";
+        for (silence, expected) in [
+            (Silence::Natural, format!("none {released}")),
+            (Silence::Told, format!("none {released}; the code given says nothing of it")),
+            (Silence::Strange, format!("note {released}; the channel's code says nothing of it")),
+        ] {
+            assert_eq!(said(&Witnesses { silence, ..witnesses("a | - | a") }), [expected]);
+            assert_eq!(said(&Witnesses { silence, ..witnesses("a | a | a") }), [format!("none {released}")]);
         }
     }
 

@@ -152,7 +152,7 @@ async fn notify(looked: &Looked, notices: &[Box<dyn Notice>]) -> Result<Vec<Noti
 fn tell(told: &Told<'_>, format: Format, args: &Drift, setup: &Setup) -> Result<(), Failure> {
     match (&args.output, format) {
         (Some(path), _) => new_file::replace(path, told.render(format).as_bytes()),
-        (None, Format::Text) => setup.screen.print(&text(told, setup.screen.out)),
+        (None, Format::Text) => setup.screen.print(&text(told, setup.screen.width, setup.screen.out)),
         (None, _) => setup.screen.print(&told.render(format)),
     }
 }

@@ -14,7 +14,7 @@ pub use text::text;
 use crate::cli::screen::document;
 use crate::flow::Looked;
 use crate::model::{FindingId, NotedFinding};
-use crate::plan::{Finding, FindingKind};
+use crate::plan::{Blame, Finding, FindingKind};
 use crate::provider::notice::Message;
 use clap::ValueEnum;
 use serde_json::json;
@@ -69,7 +69,7 @@ impl<'a> Told<'a> {
     /// The text of a format that is not for people's eyes alone.
     pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Text => text(self, super::style::Palette::new(false)),
+            Format::Text => text(self, None, super::style::Palette::new(false)),
             Format::Json => document("drift/1", self.document()),
             Format::Log => logfmt(self),
             Format::Junit => junit::junit(self),
@@ -83,9 +83,10 @@ impl<'a> Told<'a> {
     /// For those who are told.
     pub fn message(&self) -> Message {
         let line = |finding: &&Finding| {
+            let wrong = wrong(finding).map(|who| format!("; wrong: {who}")).unwrap_or_default();
             let by = attribution(finding).map(|by| format!("; by {by}")).unwrap_or_default();
             let hint = finding.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
-            format!("{}: {}: {}{by}{hint}", name(finding), kind(&finding.word()), finding.detail)
+            format!("{}: {}: {}{wrong}{by}{hint}", name(finding), kind(&finding.word()), finding.detail)
         };
         let mut lines: Vec<String> = self.findings.iter().map(line).collect();
         lines.extend(self.ended.iter().map(|(id, finding)| format!("over: {finding} ({id})")));
@@ -134,6 +135,25 @@ fn witnesses(finding: &Finding) -> Vec<(&'static str, String)> {
     });
     let all = [("recorded", finding.recorded.clone()), ("declared", declared), ("observed", finding.observed.clone())];
     all.into_iter().filter_map(|(who, what)| Some((who, what?))).collect()
+}
+
+/// Who is wrong, in words; of an unknown and of what is in sync nobody is.
+fn wrong(finding: &Finding) -> Option<&'static str> {
+    Some(match finding.blame {
+        Blame::Nobody => return None,
+        Blame::Code => "the code",
+        Blame::World => "what runs",
+        Blame::CodeAndWorld => "the code and what runs",
+        Blame::Ledger => "the ledger",
+    })
+}
+
+/// What is to be known of a finding beside its sentence: who has what, who is wrong, and who made it so.
+fn facts(finding: &Finding) -> Vec<(&'static str, String)> {
+    let mut facts = witnesses(finding);
+    facts.extend(wrong(finding).map(|who| ("wrong", who.to_owned())));
+    facts.extend(attribution(finding).map(|by| ("by", by)));
+    facts
 }
 
 /// Who changed it, in one line.

@@ -6,7 +6,7 @@ use reqwest::{Client, StatusCode, Url};
 use std::time::Duration;
 
 /// How long one try may take.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 /// How often it is tried after the first time.
 const AGAIN: usize = 3;
 

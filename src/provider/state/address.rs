@@ -80,6 +80,14 @@ impl StateAddress {
                     Ok(Self::Http(HttpAddress(text.to_owned())))
                 }
             }
+            Some((scheme, _)) if !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                Err(format!(
+                    "{scheme}:// is not read: give a file's path, s3://BUCKET/KEY, cloudformation://STACK or a URL of http or https"
+                ))
+            }
+            None if text.is_empty() => {
+                Err("expected a file's path, s3://BUCKET/KEY, cloudformation://STACK or a URL".to_owned())
+            }
             _ => Ok(Self::File(directory.join(text))),
         }
     }
@@ -118,7 +126,9 @@ mod tests {
         assert_eq!(parse("/b.tfstate"), Ok(StateAddress::File("/b.tfstate".into())));
         let (bucket, key) = ("states".to_owned(), "env:/prod/web.tfstate".to_owned());
         assert_eq!(parse("s3://states/env:/prod/web.tfstate"), Ok(StateAddress::S3 { bucket, key }));
-        for bad in ["s3://", "s3://states", "s3://states/", "s3:///key", "https://", "http:///x"] {
+        for bad in
+            ["s3://", "s3://states", "s3://states/", "s3:///key", "https://", "http:///x", "", "ftp://h/s", "gs://b/k"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -34,5 +34,6 @@ module "audit" {
   subnet_ids      = [aws_subnet.this.id]
   file_system_id  = var.file_system_id
   access_point_id = var.access_point_id
+  secrets         = var.secrets
   topic_arns      = [aws_sns_topic.this.arn]
 }

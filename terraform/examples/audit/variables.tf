@@ -10,6 +10,12 @@ variable "image" {
   default     = "registry.example.com/imgctl@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
+variable "secrets" {
+  description = "What the notices read from the environment: variable => ARN of a parameter or a secret."
+  type        = map(string)
+  default     = {}
+}
+
 variable "file_system_id" {
   description = "The EFS file system with imgctl.toml and the ledger."
   type        = string

@@ -32,6 +32,7 @@ resource "aws_ecs_task_definition" "this" {
     entryPoint  = ["imgctl"]
     command     = local.command
     environment = [for name, value in merge(local.environment, var.environment) : { name = name, value = value }]
+    secrets     = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
     mountPoints = [{ sourceVolume = "imgctl", containerPath = local.mount, readOnly = !var.record }]
     logConfiguration = {
       logDriver = "awslogs"

@@ -46,7 +46,7 @@ resource "aws_iam_role_policy" "execution" {
   role = aws_iam_role.execution.name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.secret_statements, [
       {
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -57,8 +57,23 @@ resource "aws_iam_role_policy" "execution" {
         Action   = ["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"]
         Resource = "*"
       },
-    ]
+    ])
   })
+}
+
+# What ECS needs to hand secrets to a container
+# (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html).
+locals {
+  # Of a secret's ARN without the key, stage and version that may follow it.
+  secret_arns = [for arn in values(var.secrets) : join(":", slice(split(":", arn), 0, min(7, length(split(":", arn)))))]
+  secret_reads = {
+    "ssm:GetParameters"             = [for arn in local.secret_arns : arn if startswith(arn, "arn:${var.partition}:ssm:")]
+    "secretsmanager:GetSecretValue" = [for arn in local.secret_arns : arn if !startswith(arn, "arn:${var.partition}:ssm:")]
+    "kms:Decrypt"                   = var.kms_key_arns
+  }
+  secret_statements = [
+    for action, arns in local.secret_reads : { Effect = "Allow", Action = [action], Resource = arns } if length(arns) > 0
+  ]
 }
 
 resource "aws_iam_role" "scheduler" {

@@ -76,6 +76,18 @@ variable "environment" {
   default     = {}
 }
 
+variable "secrets" {
+  description = "What the notices of imgctl.toml read from the environment (url_env, secret_env): variable => ARN of an SSM parameter or of a Secrets Manager secret."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key_arns" {
+  description = "Keys of your own that these secrets are encrypted with."
+  type        = list(string)
+  default     = []
+}
+
 variable "topic_arns" {
   description = "SNS topics that are told when drift was found, or something could not be looked at. Their policies must let events.amazonaws.com publish."
   type        = list(string)

@@ -4,6 +4,7 @@ use super::{Terraform, mirrors, on_path, program};
 use crate::support::desk::{Desk, hermetic, ran};
 use crate::support::lab::{lab, root};
 use crate::support::skipped::skipped;
+use serde_json::json;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,9 +82,24 @@ fn the_audit_is_made_once_and_runs_what_imgctl_has() {
         Ok(terraform) => terraform.with("name", "tf-audit"),
         Err(why) => return skipped(test, &why),
     };
+    let (parameter, secret) = (
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/slack",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hook-a1b2c3",
+    );
+    let secrets = json!({ "SLACK_URL": parameter, "HOOK_KEY": format!("{secret}:key::") }).to_string();
+    let terraform = terraform.with("secrets", &secrets);
     terraform.init();
     terraform.apply();
     terraform.has_nothing_to_do("an apply");
+    let state = fs::read_to_string(terraform.state()).unwrap().replace('\\', "");
+    for given in [
+        format!(r#"{{"name":"SLACK_URL","valueFrom":"{parameter}"}}"#),
+        format!(r#"{{"name":"HOOK_KEY","valueFrom":"{secret}:key::"}}"#),
+        format!(r#"{{"Action":["ssm:GetParameters"],"Effect":"Allow","Resource":["{parameter}"]}}"#),
+        format!(r#"{{"Action":["secretsmanager:GetSecretValue"],"Effect":"Allow","Resource":["{secret}"]}}"#),
+    ] {
+        assert!(state.contains(&given), "no {given} in {state}");
+    }
     let command: Vec<String> = serde_json::from_value(terraform.output("command")).unwrap();
     let looked = ran(&mut desk.command(&command));
     // It is understood, and looks; the config of this desk has nothing to look at.

@@ -28,17 +28,17 @@ impl Sources {
         }
         let mut sources: Vec<CodeSource> = Vec::new();
         if self.state.iter().any(|name| name == "-") {
-            sources.push(CodeSource { source: Box::new(StateStdin), channels: None });
+            sources.push(CodeSource { source: Box::new(StateStdin), channels: None, kind: None });
         }
         let specs = if self.state.is_empty() { configured(channels, setup) } else { self.named(setup)? };
         let specs: Vec<Whose> = specs.into_iter().flat_map(|whose| files(whose, setup)).collect();
-        let aws = if specs.iter().any(|(spec, _)| spec.address.is_in_aws()) { Some(setup.aws().await) } else { None };
+        let aws = if specs.iter().any(|whose| whose.spec.address.is_in_aws()) { Some(setup.aws().await) } else { None };
         let variable = |name: &str| setup.surroundings.variables.get(name).cloned();
         let credentials =
             HttpCredentials { user: variable("TF_HTTP_USERNAME"), password: variable("TF_HTTP_PASSWORD") };
-        for (spec, channels) in specs {
+        for Whose { spec, channels, kind } in specs {
             let source = state::open(&spec, aws.as_ref(), &credentials).map_err(FlowError::Fetch)?;
-            sources.push(CodeSource { source, channels });
+            sources.push(CodeSource { source, channels, kind });
         }
         Ok(sources)
     }
@@ -48,39 +48,52 @@ impl Sources {
         let spec = |text: &String| {
             let address = StateAddress::parse(text, here)
                 .map_err(|wanted| Failure::usage("--state is no address of a state", wanted))?;
-            Ok((StateSpec { name: address.name(text), address, region: None, access: Access::default() }, None))
+            let spec = StateSpec { name: address.name(text), address, region: None, access: Access::default() };
+            Ok(Whose { spec, channels: None, kind: None })
         };
         self.state.iter().filter(|name| *name != "-").map(spec).collect()
     }
 }
 
 /// A state, and the channels that it speaks for.
-type Whose = (StateSpec, Option<BTreeSet<Channel>>);
+#[derive(Clone)]
+struct Whose {
+    spec: StateSpec,
+    /// `None`: all of them.
+    channels: Option<BTreeSet<Channel>>,
+    /// As in the config.
+    kind: Option<String>,
+}
 
 /// Each file that a pattern means, by the name that the pattern would have.
-fn files((spec, channels): Whose, setup: &Setup) -> Vec<Whose> {
-    let StateAddress::File(path) = &spec.address else { return vec![(spec, channels)] };
+fn files(whose: Whose, setup: &Setup) -> Vec<Whose> {
+    let StateAddress::File(path) = &whose.spec.address else { return vec![whose] };
     let found = state::matching(path);
     if found.as_slice() == [path.clone()] {
-        return vec![(spec, channels)];
+        return vec![whose];
     }
     let here = &setup.surroundings.working_directory;
     let of = |file: PathBuf| {
         let name = file.strip_prefix(here).unwrap_or(&file).display().to_string();
-        (StateSpec { address: StateAddress::File(file), name, ..spec.clone() }, channels.clone())
+        Whose { spec: StateSpec { address: StateAddress::File(file), name, ..whose.spec.clone() }, ..whose.clone() }
     };
     found.into_iter().map(of).collect()
 }
 
 fn configured(channels: &[Channel], setup: &Setup) -> Vec<Whose> {
     let named = setup.config.channels.iter().filter(|(channel, _)| channels.is_empty() || channels.contains(channel));
-    let mut whose: BTreeMap<&StateSpec, BTreeSet<Channel>> = BTreeMap::new();
+    let mut whose: BTreeMap<(&StateSpec, &String), BTreeSet<Channel>> = BTreeMap::new();
     for (channel, config) in named {
         for iac in &config.iac {
-            whose.entry(&iac.spec).or_default().insert(channel.clone());
+            whose.entry((&iac.spec, &iac.kind)).or_default().insert(channel.clone());
         }
     }
-    whose.into_iter().map(|(spec, channels)| (spec.clone(), Some(channels))).collect()
+    let each = |((spec, kind), channels): ((&StateSpec, &String), _)| Whose {
+        spec: spec.clone(),
+        channels: Some(channels),
+        kind: Some(kind.clone()),
+    };
+    whose.into_iter().map(each).collect()
 }
 
 /// What opens encrypted states.

@@ -1,6 +1,6 @@
 //! Drift as workflow commands of GitHub Actions.
 
-use super::{Told, kind, name};
+use super::{Told, facts, kind, name};
 use crate::cli::render::workflow::{data, property};
 use crate::plan::Severity;
 
@@ -14,8 +14,9 @@ pub fn github(told: &Told<'_>) -> String {
             Severity::Note | Severity::None => "notice",
         };
         let title = format!("{}: {}", name(finding), kind(&finding.word()));
+        let facts: String = facts(finding).into_iter().map(|(who, what)| format!("\n{who}: {what}")).collect();
         let hint = finding.remedy.as_ref().map(|remedy| format!("\n{remedy}")).unwrap_or_default();
-        let message = format!("{} ({}){hint}", finding.detail, finding.id);
+        let message = format!("{} ({}){facts}{hint}", finding.detail, finding.id);
         text.push_str(&format!("::{command} title={}::{}\n", property(&title), data(&message)));
     }
     for (id, finding) in &told.ended {

@@ -1,6 +1,6 @@
 //! Drift as JUnit's XML: a suite per channel, a case per target or slot.
 
-use super::{Told, attribution, kind, witnesses};
+use super::{Told, facts, kind};
 use crate::model::Channel;
 use crate::plan::{Finding, Severity};
 use quick_xml::events::BytesText;
@@ -68,8 +68,7 @@ fn pairs<'a>(attributes: &'a [(&'a str, String)]) -> impl Iterator<Item = (&'a s
 }
 
 fn body(finding: &Finding) -> String {
-    let mut lines: Vec<String> = witnesses(finding).into_iter().map(|(who, what)| format!("{who}  {what}")).collect();
-    lines.extend(attribution(finding).map(|by| format!("by  {by}")));
+    let mut lines: Vec<String> = facts(finding).into_iter().map(|(who, what)| format!("{who}  {what}")).collect();
     lines.extend(finding.remedy.as_ref().map(|remedy| format!("hint: {remedy}")));
     lines.push(finding.id.to_string());
     lines.join("\n")

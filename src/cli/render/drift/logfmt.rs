@@ -39,6 +39,7 @@ fn of(finding: &Finding) -> String {
     ];
     words.extend(optional.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", quoted(&value?)))));
     words.push(format!("detail={}", quoted(&finding.detail)));
+    words.extend(finding.remedy.as_ref().map(|remedy| format!("remedy={}", quoted(remedy))));
     words.join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! Drift as a Markdown table, for a comment or the summary of a job.
 
-use super::{Told, kind};
+use super::{Told, attribution, kind};
 use crate::plan::{Finding, Severity};
 
 pub fn markdown(told: &Told<'_>) -> String {
@@ -30,8 +30,9 @@ fn row(finding: &Finding) -> String {
         (None, Some(remedy)) => code(remedy),
         (None, None) => String::new(),
     };
+    let by = attribution(finding).map(|by| format!(", by {}", cell(&by))).unwrap_or_default();
     format!(
-        "| {} | {} | {}{} | **{}**: {} | {} | {todo} | `{}` |\n",
+        "| {} | {} | {}{} | **{}**: {}{by} | {} | {todo} | `{}` |\n",
         finding.severity.word(),
         cell(&finding.channel.to_string()),
         cell(&finding.target.to_string()),

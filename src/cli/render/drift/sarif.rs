@@ -1,6 +1,6 @@
 //! Drift as SARIF 2.1.0 (OASIS), for code scanning.
 
-use super::{Told, attribution, kind, name};
+use super::{Told, attribution, kind, name, wrong};
 use crate::plan::{Finding, Severity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -44,12 +44,13 @@ fn result(finding: &Finding) -> Value {
         Severity::Warning => "warning",
         Severity::Note | Severity::None => "note",
     };
+    let wrong = wrong(finding).map(|who| format!(" Wrong: {who}.")).unwrap_or_default();
     let by = attribution(finding).map(|by| format!(" By {by}.")).unwrap_or_default();
     let hint = finding.remedy.as_ref().map(|remedy| format!(" Next: {remedy}")).unwrap_or_default();
     let mut result = json!({
         "ruleId": finding.word(),
         "level": level,
-        "message": { "text": format!("{}: {}.{by}{hint}", name(finding), finding.detail.trim_end_matches('.')) },
+        "message": { "text": format!("{}: {}.{wrong}{by}{hint}", name(finding), finding.detail.trim_end_matches('.')) },
         "locations": [location(finding)],
         // What tells the same result in two runs.
         "partialFingerprints": { "imgctlFinding/v1": finding.id },

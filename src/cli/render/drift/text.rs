@@ -1,12 +1,13 @@
 //! Drift for people: target by target, what is so, who says what, and what to type.
 
-use super::{Told, attribution, kind, name, witnesses};
+use super::{Told, facts, kind, name};
 use crate::cli::render::style::Palette;
 use crate::cli::render::time;
 use crate::plan::{Finding, FindingKind, Severity};
 
-pub fn text(told: &Told<'_>, paint: Palette) -> String {
-    let mut text: String = told.findings.iter().map(|finding| one(finding, paint)).collect();
+/// In at most `width` columns, as far as ids and commands allow; `None`: each thing on one line.
+pub fn text(told: &Told<'_>, width: Option<usize>, paint: Palette) -> String {
+    let mut text: String = told.findings.iter().map(|finding| one(finding, width, paint)).collect();
     for (id, finding) in &told.ended {
         text.push_str(&format!("{} {finding} ({id}) is no more\n", paint.plus("over:")));
     }
@@ -17,37 +18,38 @@ pub fn text(told: &Told<'_>, paint: Palette) -> String {
     text
 }
 
-fn one(finding: &Finding, paint: Palette) -> String {
+fn one(finding: &Finding, width: Option<usize>, paint: Palette) -> String {
     let id = if finding.kind == FindingKind::InSync { String::new() } else { format!(" ({})", finding.id) };
-    let mut text = format!(
-        "{} {}  {}{}: {}\n",
-        mark(finding, paint),
-        name(finding),
-        kind(&finding.word()),
-        paint.faint(&id),
-        finding.detail
-    );
-    for (who, what) in witnesses(finding) {
-        text.push_str(&format!("    {who}  {what}\n"));
-    }
-    if let Some(by) = attribution(finding) {
-        text.push_str(&format!("    by        {by}\n"));
-    }
-    if let Some(known) = &finding.acknowledged {
+    let (mark, name, kind) = (mark(finding, paint), name(finding), kind(&finding.word()));
+    let mut text = wrapped(&format!("{mark} {name}  {kind}{}: {}", paint.faint(&id), finding.detail), "    ", width);
+    let known = finding.acknowledged.as_ref().map(|known| {
         let until = time::moment(known.until);
-        text.push_str(&format!("    known     to {} until {until}: {}\n", known.by, known.reason));
-    } else if let Some(remedy) = &finding.remedy {
+        ("known", format!("to {} until {until}: {}", known.by, known.reason))
+    });
+    for (who, what) in facts(finding).into_iter().chain(known) {
+        text.push_str(&wrapped(&format!("    {who:8}  {what}"), "              ", width));
+    }
+    // A command is never cut: it is there to be copied.
+    if let (Some(remedy), None) = (&finding.remedy, &finding.acknowledged) {
         text.push_str(&format!("    {} {remedy}\n", paint.hint("hint:")));
     }
     text
+}
+
+/// Whole lines; what goes on begins with `indent`. No word is cut, and so no id, digest or name.
+fn wrapped(text: &str, indent: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return format!("{text}\n") };
+    let options = textwrap::Options::new(width).subsequent_indent(indent).break_words(false);
+    let options = options.word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(text, options.wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)) + "\n"
 }
 
 fn mark(finding: &Finding, paint: Palette) -> String {
     match finding.severity {
         Severity::Error => paint.error("error:"),
         Severity::Warning => paint.warning("warning:"),
-        _ if finding.kind == FindingKind::InSync => paint.plus("ok:"),
-        _ => paint.faint("note:"),
+        Severity::Note => paint.faint("note:"),
+        Severity::None => paint.plus("ok:"),
     }
 }
 

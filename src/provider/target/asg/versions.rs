@@ -156,7 +156,9 @@ impl Reading<'_> {
 
     fn keep_heads(&mut self, template: &str, heads: Heads) {
         self.facts.keep_heads(self.region, template, heads);
-        self.heads.insert(template.to_owned(), heads);
+        if self.wanted.contains_key(template) {
+            self.heads.insert(template.to_owned(), heads);
+        }
     }
 
     /// What `$Latest` and `$Default` rows of a template say, and the others among them.
@@ -166,9 +168,10 @@ impl Reading<'_> {
             by_template.entry(row.template.clone()).or_default().push(row);
         }
         for (template, rows) in by_template {
-            if self.wanted.contains_key(&template) && !self.heads.contains_key(&template) {
+            if !self.heads.contains_key(&template) {
                 let latest = rows.iter().map(|row| row.number).max();
                 let default = rows.iter().find(|row| row.is_default).map(|row| row.number);
+                // A list tells of all templates there are: those of the groups that are read next, too.
                 self.keep_heads(&template, Heads { latest, default });
             }
             for row in rows {
