@@ -6,7 +6,7 @@ use super::apply::chain;
 use super::limit::Limit;
 use crate::iac::{self, Declared, Passphrase};
 use crate::model::Channel;
-use crate::plan::drift::Silence;
+use crate::plan::witnesses::Silence;
 use crate::provider::state::StateSource;
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@ use super::limit::Limit;
 use crate::iac::{self, Claim, Declared, DeclaredFor, Group, Place, Pods, Service, TemplateRef};
 use crate::model::{ImageRef, Observed, SlotName};
 use crate::plan::CodePlace;
-use crate::plan::drift::Declaration;
+use crate::plan::witnesses::Declaration;
 use crate::provider::target::{Handle, Observe};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use super::load::running;
 use super::{Ctx, FlowError};
 use crate::iac::Passphrase;
 use crate::model::{Channel, ImageRef, Lookup, TargetId};
-use crate::plan::drift::{Declaration, Silence, Witnesses};
+use crate::plan::witnesses::{Declaration, Silence, Witnesses};
 use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
 use futures_util::stream::{self, StreamExt};
@@ -73,8 +73,12 @@ async fn look(
     looked.unread = unread.cloned().collect();
     let mut unasked: BTreeSet<String> =
         code.unread.iter().map(|why| format!("what the code declares: {why}")).collect();
-    for part in parts {
-        looked.findings.extend(part.findings);
+    for mut part in parts {
+        // The first list is kept as it is: of one place, it is all there is.
+        if looked.findings.is_empty() {
+            std::mem::swap(&mut looked.findings, &mut part.findings);
+        }
+        looked.findings.append(&mut part.findings);
         unasked.extend(part.unasked);
     }
     looked.findings.sort();

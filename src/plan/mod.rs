@@ -17,6 +17,7 @@ pub mod rollback;
 pub mod rules;
 mod slots;
 pub mod stats;
+pub mod witnesses;
 
 pub use drift::drift;
 pub use finding::{Acknowledged, Blame, CodePlace, Finding, FindingKind, Severity};

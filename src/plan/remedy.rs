@@ -1,8 +1,8 @@
 //! Remedy: what mends a finding, in words that can be typed.
 
 use super::Sight;
-use super::drift::Witnesses;
 use super::finding::{CodePlace, FindingKind};
+use super::witnesses::Witnesses;
 
 /// How code of this kind is brought to what runs already, without moving anything.
 fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
