@@ -72,8 +72,28 @@ fn each_channel_is_judged_by_its_own_code() {
     // Who names states speaks of all channels; a pattern means every file that is like it.
     says(&desk.run(&["drift", "--state", "*.tfstate"]), 2, &["stale code"], &[]);
     state(&desk, "prod.tfstate", "own-code", &amis[0]);
-    says(&desk.run(&["drift", "--state", "*.tfstate"]), 0, &["contradicts itself", "(other.tfstate)"], &[]);
+    let told = desk.run(&["drift", "--state", "*.tfstate"]);
+    says(&told, 2, &["stale code", "contradicts itself", "(other.tfstate)", "wrong     the code"], &[]);
     says(&desk.run(&["drift", "--state", "none*.tfstate"]), 1, &["`none*.tfstate` could not be read"], &[]);
+}
+
+#[test]
+fn code_that_says_nothing_of_its_channel_or_is_of_another_kind_is_told() {
+    let (desk, amis) = desk("silent-code");
+    state(&desk, "prod.tfstate", "silent-code", &amis[0]);
+    says(&desk.run(&["drift"]), 0, &["ok: silent-code/prod"], &["says nothing"]);
+    let given = desk.run(&["drift", "--state", "prod.tfstate"]);
+    says(&given, 0, &["ok: silent-code/other", "the code given says nothing of it"], &["note:"]);
+    declares(&desk, "silent-code/other", "prod.tfstate");
+    says(&desk.run(&["drift"]), 0, &["note: silent-code/other", "the channel's code says nothing of it"], &[]);
+    fs::write(desk.path("prod.tfstate"), "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n").unwrap();
+    let other = "`prod.tfstate` is declared as terraform-state, and is a kubernetes-manifest";
+    says(&desk.run(&["drift"]), 1, &["what the code declares is not known", other], &[]);
+    for (wrong, wanted) in [("ftp://host/state", "ftp:// is not read"), ("", "expected a file's path")] {
+        says(&desk.run(&["drift", "--state", wrong]), 64, &[wanted], &[]);
+    }
+    fs::write(desk.path("login.html"), "<!DOCTYPE html>").unwrap();
+    says(&desk.run(&["drift", "--state", "login.html"]), 1, &["is a page", "asks for a login"], &[]);
 }
 
 #[test]

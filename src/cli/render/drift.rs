@@ -130,8 +130,9 @@ fn witnesses(finding: &Finding) -> Vec<(&'static str, String)> {
         return Vec::new();
     }
     let declared = finding.declared.as_ref().map(|image| match &finding.code {
-        Some(place) => format!("{image} ({} in {})", place.address, place.source),
-        None => image.clone(),
+        // Of several images each has a place of its own, which the sentence names.
+        Some(place) if !image.contains(", ") => format!("{image} ({} in {})", place.address, place.source),
+        _ => image.clone(),
     });
     let all = [("recorded", finding.recorded.clone()), ("declared", declared), ("observed", finding.observed.clone())];
     all.into_iter().filter_map(|(who, what)| Some((who, what?))).collect()
