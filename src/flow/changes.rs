@@ -1,6 +1,8 @@
 //! Changes: the ledger read from its first entry to its last, one change at a time, however many there are.
 
-use crate::model::{Channel, Digest, Entry, EntryError, ImageName, LedgerView, Lookup, Order, Seq, Table, ViewError};
+use crate::model::{
+    Channel, Digest, Entry, EntryError, ImageName, LedgerView, Lookup, Order, Seq, Table, ViewError, log_row,
+};
 use crate::plan::change::{Change, Holds, Range};
 use std::collections::VecDeque;
 
@@ -144,8 +146,8 @@ impl Log {
     fn peek(&mut self, view: &dyn LedgerView) -> Result<Option<Seq>, ViewError> {
         if self.page.is_empty() && !self.read_to_the_end {
             let rows = view.scan(Table::ChannelLog, &self.prefix, Order::Ascending, self.after.as_deref(), PAGE)?;
-            for (key, _) in &rows {
-                self.page.push_back(number(key)?);
+            for (key, row) in &rows {
+                self.page.extend(log_row::entries(key, row)?);
             }
             self.read_to_the_end = rows.len() < PAGE;
             self.after = rows.into_iter().next_back().map(|(key, _)| key);
@@ -165,8 +167,8 @@ fn entries_of_images(view: &dyn LedgerView, name: &ImageName) -> Result<VecDeque
     let (mut numbers, mut after) = (Vec::new(), None::<String>);
     loop {
         let rows = view.scan(Table::ImageLog, &prefix, Order::Ascending, after.as_deref(), PAGE)?;
-        for (key, _) in &rows {
-            numbers.push(number(key)?);
+        for (key, row) in &rows {
+            numbers.extend(log_row::entries(key, row)?);
         }
         match rows.into_iter().next_back() {
             Some((key, _)) => after = Some(key),
@@ -176,12 +178,6 @@ fn entries_of_images(view: &dyn LedgerView, name: &ImageName) -> Result<VecDeque
     numbers.sort_unstable();
     numbers.dedup();
     Ok(numbers.into())
-}
-
-fn number(key: &str) -> Result<Seq, ViewError> {
-    let digits = key.rsplit('|').next().and_then(|digits| digits.parse().ok());
-    let why = || "no entry number".to_owned();
-    digits.map(Seq).ok_or_else(|| ViewError::Damaged { key: key.to_owned(), why: why() })
 }
 
 /// An entry that is what was hashed when it was written.

@@ -43,9 +43,9 @@ pub enum Table {
     Audit,
     /// A finding's id → `Acknowledgement`.
     Acknowledgement,
-    /// `channel|seq` → nothing.
+    /// `channel|first of 64` → which of them concern it (`log_row`).
     ChannelLog,
-    /// `name@version|seq` → nothing.
+    /// `name@version|first of 64` → which of them concern it.
     ImageLog,
 }
 

@@ -4,7 +4,7 @@ use super::event::DeploymentRecord;
 use super::{
     Acknowledgement, Approval, AuditRecord, Channel, ChannelState, Entry, FindingId, Freeze, Image, ImageKey,
     ImageName, ImageRef, ImageSelector, LedgerView, Order, PointerRecord, RecordedTarget, Rejection, Release, Rollout,
-    Seq, Table, TargetId, ViewError,
+    Seq, Table, TargetId, ViewError, log_row,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -230,11 +230,20 @@ impl Lookup<'_> {
     }
 
     fn entries(&self, table: Table, prefix: &str, limit: usize) -> Result<Vec<Entry>, ViewError> {
-        let mut entries = Vec::new();
-        for (key, _) in self.0.scan(table, prefix, Order::Descending, None, limit)? {
-            let number = key.rsplit('|').next().and_then(|digits| digits.parse().ok());
-            let seq = number.map(Seq).ok_or_else(|| damaged(&key, "no entry number"))?;
-            entries.extend(self.0.entry(seq)?);
+        let (mut entries, mut after) = (Vec::new(), None::<String>);
+        while entries.len() < limit {
+            // No row is empty, and most speak of many entries.
+            let rows = (limit - entries.len()).min(MANY);
+            let page = self.0.scan(table, prefix, Order::Descending, after.as_deref(), rows)?;
+            for (key, row) in &page {
+                for seq in log_row::entries(key, row)?.rev().take(limit - entries.len()) {
+                    entries.extend(self.0.entry(seq)?);
+                }
+            }
+            after = page.into_iter().next_back().map(|(key, _)| key);
+            if after.is_none() {
+                break;
+            }
         }
         Ok(entries)
     }

@@ -9,6 +9,7 @@ pub mod event;
 pub mod fact;
 pub mod image;
 pub mod ledger;
+pub mod log_row;
 pub mod lookup;
 pub mod noted;
 pub mod rollout;

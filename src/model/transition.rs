@@ -8,7 +8,7 @@ use super::ledger::{Change, IllegalEntry, LedgerView, Table, ViewError};
 use super::lookup::{ImageRecord, Lookup, lineage_key, version_key};
 use super::{
     Artifact, Cause, Channel, ChannelState, Entry, Event, Image, ImageKey, Outcome, RecordedTarget, Release, Rollout,
-    Seq, Step, StepState,
+    Seq, Step, StepState, log_row,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ pub fn transition(view: &dyn LedgerView, entry: &Entry) -> Result<Vec<Change>, I
             event.and_then(|line| line.get("event")?.get("type")?.as_str().map(str::to_owned)).unwrap_or_default();
         return Err(IllegalEntry::Newer { seq: entry.seq, version: entry.version, event });
     }
-    let mut fold = Fold { look: Lookup(view), entry, changes: Vec::new() };
-    match fold.apply() {
+    let mut fold = Fold { look: Lookup(view), entry, changes: Vec::new(), logs: BTreeSet::new() };
+    match fold.apply().and_then(|()| fold.write_logs()) {
         Ok(()) => Ok(fold.changes),
         Err(Fault::Impossible(why)) => Err(IllegalEntry::Impossible { seq: entry.seq, why }),
         Err(Fault::View(source)) => Err(IllegalEntry::View { seq: entry.seq, source }),
@@ -48,6 +48,8 @@ struct Fold<'a> {
     look: Lookup<'a>,
     entry: &'a Entry,
     changes: Vec<Change>,
+    /// The logs that this entry is in: the table, and whose it is.
+    logs: BTreeSet<(Table, String)>,
 }
 
 impl Fold<'_> {
@@ -348,11 +350,21 @@ impl Fold<'_> {
     }
 
     fn log_channel(&mut self, channel: &Channel) {
-        self.set(Table::ChannelLog, format!("{channel}|{}", self.entry.seq.key()), String::new());
+        self.logs.insert((Table::ChannelLog, channel.to_string()));
     }
 
     fn log_image(&mut self, image: &ImageKey) {
-        self.set(Table::ImageLog, format!("{image}|{}", self.entry.seq.key()), String::new());
+        self.logs.insert((Table::ImageLog, image.to_string()));
+    }
+
+    fn write_logs(&mut self) -> Result<(), Fault> {
+        for (table, whose) in std::mem::take(&mut self.logs) {
+            let key = log_row::key(&whose, self.entry.seq);
+            let row = self.look.0.get(table, &key)?;
+            let row = log_row::with(&key, row.as_deref(), self.entry.seq)?;
+            self.set(table, key, row);
+        }
+        Ok(())
     }
 
     fn put(&mut self, table: Table, key: String, value: &impl Serialize) {

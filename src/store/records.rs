@@ -17,7 +17,7 @@ pub(super) const NEWER: &str = "!newer";
 
 /// The version of the keyed records. Raise it whenever `transition` makes other records from the same entries: an
 /// index of another version is built again from the journal.
-pub(super) const FOLD: u32 = 4;
+pub(super) const FOLD: u32 = 5;
 
 /// Keys to be set (`Some`) or removed (`None`), all at once.
 pub(super) type Changes = BTreeMap<String, Option<String>>;

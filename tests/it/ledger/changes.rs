@@ -4,7 +4,7 @@ use super::history::{Dice, propose};
 use super::{ana, at};
 use crate::support::ledger::View;
 use imgctl::flow::changes;
-use imgctl::model::{Channel, Entry, Event, Head, LedgerView, Lookup, Order, Outcome, Seq, Table, ViewError};
+use imgctl::model::{Channel, Entry, Event, Head, LedgerView, Lookup, Order, Outcome, Seq, Table, ViewError, log_row};
 use imgctl::plan::change::{Change, ChangeKind, Holds, Range, Status};
 use imgctl::store::{LedgerStore, MemoryStore};
 use std::cell::RefCell;
@@ -136,8 +136,8 @@ fn a_channels_changes_cost_what_the_channel_has_and_not_what_the_ledger_has() {
         let keys = |table, prefix: &str| view.scan(table, prefix, Order::Ascending, None, usize::MAX).unwrap();
         let own = keys(Table::ChannelLog, &format!("{channel}|"));
         let of_images = keys(Table::ImageLog, &format!("{}@", channel.name));
-        let number = |(key, _): (String, String)| Seq(key.rsplit('|').next().unwrap().parse().unwrap());
-        let concerned: BTreeSet<Seq> = own.into_iter().chain(of_images).map(number).collect();
+        let rows = own.into_iter().chain(of_images);
+        let concerned: BTreeSet<Seq> = rows.flat_map(|(key, row)| log_row::entries(&key, &row).unwrap()).collect();
         assert!(watched.read.borrow().is_subset(&concerned), "{channel}");
         assert!(concerned.len() as u64 * 2 < view.head().seq.0, "other channels have most of the ledger");
     }
