@@ -83,8 +83,7 @@ impl Changes<'_> {
     /// The change with everything that came after its first entry, and with what its images are.
     fn whole(&self, mut change: Change) -> Result<Change, ViewError> {
         if let (true, Some(channel)) = (change.is_rollout(), &change.channel) {
-            let mut log = Log::of(channel);
-            log.after = Some(format!("{}{}", log.prefix, change.first.entry.key()));
+            let mut log = Log::after(self.look.0, channel, change.first.entry)?;
             while let Some(seq) = log.next(self.look.0)? {
                 if !change.join(&proved(self.look.0, seq)?) {
                     break;
@@ -141,6 +140,15 @@ struct Log {
 impl Log {
     fn of(channel: &Channel) -> Self {
         Self { prefix: format!("{channel}|"), after: None, page: VecDeque::new(), read_to_the_end: false }
+    }
+
+    /// What comes after an entry: the rest of the row that has it, and the rows after that.
+    fn after(view: &dyn LedgerView, channel: &Channel, seq: Seq) -> Result<Self, ViewError> {
+        let key = log_row::key(&channel.to_string(), seq);
+        let row = view.get(Table::ChannelLog, &key)?;
+        let rest = row.map(|row| log_row::entries(&key, &row)).transpose()?.into_iter().flatten();
+        let page = rest.filter(|each| *each > seq).collect();
+        Ok(Self { page, after: Some(key), ..Self::of(channel) })
     }
 
     fn peek(&mut self, view: &dyn LedgerView) -> Result<Option<Seq>, ViewError> {
