@@ -1,8 +1,8 @@
 //! Audits: what drift found, set against what the audit before found, and written down.
 
 use super::{Ctx, FlowError};
-use crate::model::{AuditRecord, Channel, Digest, Event, FindingId, Lookup, NotedFinding, Seq};
-use crate::plan::Finding;
+use crate::model::{AuditRecord, Channel, Digest, Event, FindingId, Lookup, NotedFinding, Seq, TargetId};
+use crate::plan::{Finding, FindingKind};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,8 @@ pub struct Looked {
     pub findings: Vec<Finding>,
     /// Channels whose code is not all known: nobody knows what ended of what rests on it.
     pub(super) unread: BTreeSet<Channel>,
+    /// Targets of which nobody knows whether their images can still be launched.
+    pub(super) unproven: BTreeSet<TargetId>,
     /// What could not be found out, besides the targets that did not answer.
     pub unasked: Vec<String>,
     /// What the newest audit of each channel found, where there was one.
@@ -53,6 +55,7 @@ impl Looked {
             targets: 0,
             findings: Vec::new(),
             unread: BTreeSet::new(),
+            unproven: BTreeSet::new(),
             unasked: Vec::new(),
             before,
         })
@@ -85,9 +88,12 @@ impl Looked {
 
     /// What the audits before found: of what did not answer now, so that nobody knows whether it ended, or of the rest.
     fn past(&self, silent: bool) -> impl Iterator<Item = (&FindingId, &NotedFinding)> {
-        let targets: BTreeSet<_> = self.drift().filter(|one| one.is_unknown()).map(|one| &one.target).collect();
-        let is_silent =
-            move |past: &NotedFinding| self.unread.contains(&past.channel) || targets.contains(&past.target);
+        let unread = self.findings.iter().filter(|one| one.is_unread());
+        let targets: BTreeSet<_> = unread.map(|one| &one.target).collect();
+        let is_silent = move |past: &NotedFinding| {
+            let unproven = past.kind == FindingKind::Dangling.word() && self.unproven.contains(&past.target);
+            unproven || self.unread.contains(&past.channel) || targets.contains(&past.target)
+        };
         let past = self.before.values().flat_map(|audit| &audit.findings);
         past.filter(move |(_, finding)| is_silent(finding) == silent)
     }

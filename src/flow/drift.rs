@@ -8,8 +8,8 @@ use super::limit::{Limit, limit, limited};
 use super::load::running;
 use super::{Ctx, FlowError};
 use crate::iac::Passphrase;
-use crate::model::{Channel, ImageRef, Lookup, TargetId};
-use crate::plan::witnesses::{Declaration, Silence, Witnesses};
+use crate::model::{Channel, ImageRef, Lookup, Seq, TargetId};
+use crate::plan::witnesses::{Declaration, Lost, Open, Silence, Witnesses};
 use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
 use futures_util::stream::{self, StreamExt};
@@ -80,6 +80,7 @@ async fn look(
         }
         looked.findings.append(&mut part.findings);
         unasked.extend(part.unasked);
+        looked.unproven.extend(part.unproven);
     }
     looked.findings.sort();
     looked.unasked.extend(unasked);
@@ -107,8 +108,10 @@ struct Look<'a, 'c> {
 struct Part {
     findings: Vec<Finding>,
     unasked: BTreeSet<String>,
-    /// Image → whether it can still be launched.
-    images: BTreeMap<ImageRef, bool>,
+    /// Image → whether it can still be launched or pulled, as far as somebody answered.
+    images: BTreeMap<ImageRef, Availability>,
+    /// Targets whose images nobody could tell of.
+    unproven: BTreeSet<TargetId>,
 }
 
 impl Look<'_, '_> {
@@ -129,12 +132,15 @@ impl Look<'_, '_> {
     async fn batch(&self, ids: &BTreeSet<TargetId>, part: &mut Part) -> Result<(), FlowError> {
         let Self { ctx, limit, .. } = *self;
         let read = self.code.get_or_try_init(|| self.read_code());
-        let (code, sights) = futures_util::join!(read, sights(ctx, ids, limit));
+        // Code that does not answer keeps nobody from asking for the images.
+        let seen = async {
+            let sights = sights(ctx, ids, limit).await?;
+            part.ask_for_images(ctx, &sights, limit).await;
+            Ok::<_, FlowError>(sights)
+        };
+        let (code, sights) = futures_util::join!(read, seen);
         let (code, sights) = (code?, sights?);
-        if !ask_for_images(ctx, &sights, &mut part.images, limit).await {
-            part.unasked.insert("whether the images can still be launched or pulled".to_owned());
-        }
-        let dangling = part.images.iter().filter(|(_, there)| !**there).map(|(image, _)| image.clone()).collect();
+        let dangling = part.images.iter().filter_map(|(image, answer)| Some((image.clone(), lost(answer)?))).collect();
         // What code declares by a number may have to be asked for.
         let lookups = sights.iter().filter_map(|(id, sight)| Some((id, sight, self.homes.get(id)?)));
         let lookups = lookups.map(async |(id, sight, channel)| {
@@ -225,10 +231,15 @@ fn witness(
     channel: Channel,
     sight: Sight,
     (code, silence): (Declarations, Silence),
-    dangling: &BTreeSet<ImageRef>,
+    dangling: &BTreeMap<ImageRef, Lost>,
 ) -> Result<Witnesses, FlowError> {
     let state = look.channel(&channel)?;
-    let recorded = look.target(&target)?;
+    let known = look.target(&target)?;
+    let (recorded, former) = match known {
+        Some(known) if known.channel != channel => (None, Some(known)),
+        known => (known, None),
+    };
+    let open = state.open.map(|rollout| under_way(look, rollout, &target)).transpose()?;
     let (mut declared, mut places) = (BTreeMap::new(), BTreeMap::new());
     for (slot, (declaration, place)) in code {
         places.extend(place.map(|place| (slot.clone(), place)));
@@ -254,6 +265,7 @@ fn witness(
         target,
         channel,
         recorded,
+        former,
         declared,
         silence,
         places,
@@ -261,30 +273,62 @@ fn witness(
         ignores_image: false,
         sight,
         dangling: dangling.clone(),
+        release: state.current.map(|release| release.image),
         hold: state.hold,
-        open: state.open,
+        open,
     })
 }
 
-/// Finds out which images that targets are configured with can no longer be launched, before a scale-out does. False: nobody
-/// answered in time.
-async fn ask_for_images(
-    ctx: &Ctx<'_>,
-    sights: &BTreeMap<TargetId, Sight>,
-    known: &mut BTreeMap<ImageRef, bool>,
-    limit: Limit<'_>,
-) -> bool {
-    let slots = sights.values().filter_map(|sight| match sight {
-        Sight::Seen(observed) => Some(observed.slots.values()),
-        _ => None,
-    });
-    let images = slots.flatten().filter_map(|slot| slot.image.now()).filter(|image| !known.contains_key(*image));
-    let images: Vec<ImageRef> = images.cloned().collect::<BTreeSet<ImageRef>>().into_iter().collect();
-    if images.is_empty() {
-        return true;
+/// A rollout that has not finished, and what it does to this target.
+fn under_way(look: Lookup<'_>, rollout: Seq, target: &TargetId) -> Result<Open, FlowError> {
+    let begun = look.rollout(rollout)?;
+    let steps = begun.iter().flat_map(|begun| begun.steps.iter()).filter(|step| step.target == *target);
+    let mut images = BTreeSet::new();
+    for change in steps.flat_map(|step| step.slots.values()) {
+        // Of a name and where it led, the image is what it led to.
+        let from = change.from.as_deref().and_then(|from| from.rsplit(" → ").next()?.parse().ok());
+        images.extend(from.into_iter().chain([change.to.clone()]));
     }
-    let Some(answers) = limit.within(ctx.images.availability(&images)).await else { return false };
-    let is_there = |answer: &Availability| !matches!(answer, Availability::Gone { .. } | Availability::Unusable { .. });
-    known.extend(answers.into_iter().map(|(image, answer)| (image, is_there(&answer))));
-    true
+    Ok(Open { rollout, images })
+}
+
+/// Why an image cannot be launched or pulled; `None`: it can, or nobody said.
+fn lost(answer: &Availability) -> Option<Lost> {
+    match answer {
+        Availability::Gone { .. } => Some(Lost::Gone),
+        Availability::Unusable { why } => Some(Lost::Unusable { why: why.clone() }),
+        Availability::Available | Availability::Deprecated { .. } | Availability::Unknown { .. } => None,
+    }
+}
+
+impl Part {
+    /// Finds out which images that targets are configured with can no longer be launched, before a scale-out does.
+    async fn ask_for_images(&mut self, ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>, limit: Limit<'_>) {
+        let configured = |sight: &Sight| match sight {
+            Sight::Seen(observed) => observed.slots.values().filter_map(|slot| slot.image.now().cloned()).collect(),
+            _ => BTreeSet::new(),
+        };
+        let images: BTreeMap<&TargetId, BTreeSet<ImageRef>> =
+            sights.iter().map(|(id, sight)| (id, configured(sight))).collect();
+        let asked: BTreeSet<&ImageRef> =
+            images.values().flatten().filter(|image| !self.images.contains_key(*image)).collect();
+        let asked: Vec<ImageRef> = asked.into_iter().cloned().collect();
+        if !asked.is_empty() {
+            match limit.within(ctx.images.availability(&asked)).await {
+                Some(answers) => self.images.extend(answers),
+                None => drop(self.unasked.insert("whether the images can still be launched or pulled".to_owned())),
+            }
+        }
+        for (image, answer) in self.images.iter().filter(|(image, _)| asked.contains(image)) {
+            if let Availability::Unknown { why } = answer {
+                self.unasked.insert(format!("whether {} can still be launched or pulled: {why}", image.short()));
+            }
+        }
+        let told = |image: &ImageRef| {
+            self.images.get(image).is_some_and(|answer| !matches!(answer, Availability::Unknown { .. }))
+        };
+        let unproven = images.into_iter().filter(|(_, images)| !images.iter().all(told)).map(|(id, _)| id.clone());
+        let unproven: Vec<TargetId> = unproven.collect();
+        self.unproven.extend(unproven);
+    }
 }

@@ -223,7 +223,7 @@ impl<'a> Physical<'a> {
     fn launch_template(&self) -> Vec<(Subject, DeclaredImage)> {
         let name = self.text(&["LaunchTemplateName"]).ok().flatten().and_then(|name| clean(&name));
         let template = TemplateRef { id: clean(self.id), name };
-        let subject = Subject::LaunchTemplate { template, newest: None, default: None };
+        let subject = Subject::LaunchTemplate { template, newest: None, default: None, moves_default: false };
         vec![(subject, self.image(&["LaunchTemplateData", "ImageId"]))]
     }
 

@@ -171,7 +171,13 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// An EC2 launch template. Its image is that of its newest version, `newest`.
-    LaunchTemplate { template: TemplateRef, newest: Option<u64>, default: Option<u64> },
+    LaunchTemplate {
+        template: TemplateRef,
+        newest: Option<u64>,
+        default: Option<u64>,
+        /// Each new version becomes the default one, also the one whose number only an apply will tell.
+        moves_default: bool,
+    },
     /// One slot of an Auto Scaling group: `template`, or the instance type of an override with a template of its own.
     AutoScalingGroup { name: String, slot: SlotName },
     /// One EC2 instance.
@@ -361,7 +367,7 @@ mod tests {
         let Declared { address, place, subject, image, .. } = declared;
         let number = |number: &Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
         let subject = match subject {
-            Subject::LaunchTemplate { template, newest, default } => {
+            Subject::LaunchTemplate { template, newest, default, .. } => {
                 format!("template {template}, newest {}, default {}", number(newest), number(default))
             }
             Subject::AutoScalingGroup { name, slot } => format!("group {name}, slot {slot}"),

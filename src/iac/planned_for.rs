@@ -183,7 +183,7 @@ fn of_version(here: &[&Planned], image: &DeclaredImage) -> After {
         DeclaredImage::Text(text) => return After::Image(text.clone()),
     };
     let found = here.iter().find_map(|each| {
-        let Subject::LaunchTemplate { template, newest, default } = &each.declared.subject else { return None };
+        let Subject::LaunchTemplate { template, newest, default, .. } = &each.declared.subject else { return None };
         let number = if version == "$Default" { *default } else { version.parse().ok() };
         let is_newest = version == "$Latest" || (number.is_some() && number == *newest);
         (template.is_same(wanted) && is_newest && each.deed != Deed::Delete).then_some(&each.declared.image)
@@ -301,7 +301,7 @@ mod tests {
 
     fn template(deed: Deed, id: &str, image: &str) -> Planned {
         let template = TemplateRef { id: Some(id.into()), name: Some("web".into()) };
-        let subject = Subject::LaunchTemplate { template, newest: Some(7), default: Some(1) };
+        let subject = Subject::LaunchTemplate { template, newest: Some(7), default: Some(1), moves_default: false };
         planned(deed, "aws_launch_template.web", subject, text(image))
     }
 

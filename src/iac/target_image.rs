@@ -109,9 +109,14 @@ fn of_version(
     template: &TemplateRef,
     version: &str,
 ) -> DeclaredFor {
-    let Subject::LaunchTemplate { template: owned, newest, default } = &owner.subject else { return DeclaredFor::None };
+    let Subject::LaunchTemplate { template: owned, newest, default, moves_default } = &owner.subject else {
+        return DeclaredFor::None;
+    };
     let number = match version {
         "$Latest" => return of_newest(all, owner, "the group follows `$Latest`"),
+        "$Default" if default.is_none() && *moves_default => {
+            return of_newest(all, owner, "the newest version becomes the default");
+        }
         "$Default" => *default,
         digits => digits.parse().ok(),
     };
@@ -243,9 +248,24 @@ mod tests {
         };
         declared(
             "aws_launch_template.web",
-            Subject::LaunchTemplate { template, newest: Some(newest), default: Some(default) },
+            Subject::LaunchTemplate { template, newest: Some(newest), default: Some(default), moves_default: false },
             image,
         )
+    }
+
+    #[test]
+    fn a_plan_that_moves_the_default_to_a_version_without_a_number_yet_declares_its_image() {
+        let planned = |moves_default: bool| {
+            let mut planned = template("ami-b", 1, 1);
+            if let Subject::LaunchTemplate { newest, default, moves_default: moves, .. } = &mut planned.subject {
+                (*newest, *default, *moves) = (None, None, moves_default);
+            }
+            planned
+        };
+        let moved = "ami-b by aws_launch_template.web (the newest version becomes the default)";
+        check(&[planned(true), group("$Default")], moved);
+        let unknown = "version $Default of web (lt-1) by aws_autoscaling_group.web (the state knows only the image of the newest version)";
+        check(&[planned(false), group("$Default")], unknown);
     }
 
     fn group(version: &str) -> Declared {
@@ -333,6 +353,7 @@ mod tests {
             template: TemplateRef { id: Some("lt-2".into()), name: Some("web".into()) },
             newest: Some(7),
             default: Some(7),
+            moves_default: false,
         };
         check(&[elsewhere, other_account, strange], "nothing");
     }

@@ -167,6 +167,7 @@ struct LaunchTemplate {
     image_id: Text,
     latest_version: Text,
     default_version: Text,
+    update_default_version: serde_json::Value,
 }
 
 impl Attributes for LaunchTemplate {
@@ -174,7 +175,8 @@ impl Attributes for LaunchTemplate {
         let template = TemplateRef { id: sensitive.open("id", self.id), name: sensitive.open("name", self.name) };
         let number = |text: Text| text.get().and_then(|digits| digits.parse().ok());
         let (newest, default) = (number(self.latest_version), number(self.default_version));
-        let subject = Subject::LaunchTemplate { template, newest, default };
+        let moves_default = self.update_default_version == true;
+        let subject = Subject::LaunchTemplate { template, newest, default, moves_default };
         vec![Found { place: place(self.arn), subject, image: image(sensitive, &["image_id"], self.image_id) }]
     }
 }

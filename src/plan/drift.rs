@@ -3,9 +3,9 @@
 use super::Sight;
 use super::finding::{Blame, Finding, FindingKind, Severity};
 use super::remedy::remedy;
-use super::witnesses::{Declaration, Silence, Witnesses};
+use super::witnesses::{Declaration, Lost, Silence, Witnesses};
 use crate::model::{
-    Acknowledgement, Deployment, Digest, FindingId, Hold, ImageRef, Motion, Observed, SlotImage, SlotName,
+    Acknowledgement, Deployment, Digest, FindingId, Hold, ImageRef, Motion, Observed, Seq, SlotImage, SlotName,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +175,7 @@ fn of_slot(witnesses: &Witnesses, observed: &Observed, name: &SlotName) -> Vec<F
     if matches!(slot.observed, Some(SlotImage::Floating { .. })) {
         kinds.push(FindingKind::Floating);
     }
-    if slot.observed.and_then(SlotImage::now).is_some_and(|now| witnesses.dangling.contains(now)) {
+    if slot.observed.and_then(SlotImage::now).is_some_and(|now| witnesses.dangling.contains_key(now)) {
         kinds.push(FindingKind::Dangling);
     }
     if kinds.len() > 1 {
@@ -192,8 +192,9 @@ impl Slot<'_> {
             Some(Declaration::Image(_) | Declaration::Contradiction { .. }) => false,
             None => witnesses.silence == Silence::Strange,
         };
-        if kind == FindingKind::InSync && (unread || !undone(witnesses).is_empty()) {
-            // Two witnesses agree, and the third was not heard; or all do, because somebody's deployment failed.
+        let noted = unread || !undone(witnesses).is_empty() || !behind(witnesses).is_empty();
+        if kind == FindingKind::InSync && noted {
+            // Two witnesses agree, and the third was not heard; or all do, because somebody's deployment failed or was given up.
             found.severity = Severity::Note;
         }
         Finding {
@@ -215,7 +216,10 @@ impl Slot<'_> {
         let release = witnesses.recorded.as_ref().map(|recorded| recorded.image.to_string()).unwrap_or_default();
         let unknown = self.unsaid(witnesses);
         match kind {
-            FindingKind::InSync => format!("{recorded}, as released with {release}{unknown}{}", undone(witnesses)),
+            FindingKind::InSync => {
+                let (undone, behind) = (undone(witnesses), behind(witnesses));
+                format!("{recorded}, as released with {release}{unknown}{undone}{behind}")
+            }
             FindingKind::StaleCode if witnesses.ignores_image => {
                 format!("the code declares {declared} and ignores the image: applying it changes nothing")
             }
@@ -235,16 +239,23 @@ impl Slot<'_> {
             }
             FindingKind::Conflict => format!("the ledger says {recorded}, the code {declared}, and it is at {now}"),
             FindingKind::Untracked if self.declared_image().is_some() => {
-                format!("the ledger has never put an image there; it is at {now}, and the code declares {declared}")
+                format!("{}; it is at {now}, and the code declares {declared}", never(witnesses))
             }
-            FindingKind::Untracked => format!("the ledger has never put an image there; it is at {now}{unknown}"),
+            FindingKind::Untracked => format!("{}; it is at {now}{unknown}", never(witnesses)),
             FindingKind::Gone => {
                 format!("the slot is not there; the ledger says {recorded}, the code {declared}{unknown}")
             }
-            FindingKind::Dangling => format!("{now} no longer exists: the next launch fails"),
+            FindingKind::Dangling => format!("{}: the next launch fails", self.lost(witnesses, &now)),
             FindingKind::Floating => format!("nothing pins it: {} can lead elsewhere at any time", self.through()),
             FindingKind::Unreachable => self.unread(witnesses),
             FindingKind::Mixed => format!("it is configured with {now}, and runs something else"),
+        }
+    }
+
+    fn lost(&self, witnesses: &Witnesses, now: &str) -> String {
+        match self.observed.and_then(SlotImage::now).and_then(|image| witnesses.dangling.get(image)) {
+            Some(Lost::Unusable { why }) => why.clone(),
+            Some(Lost::Gone) | None => format!("{now} no longer exists"),
         }
     }
 
@@ -272,6 +283,28 @@ fn undone(witnesses: &Witnesses) -> String {
             format!("; {id} was rolled back by the platform: {}", reason.trim_end_matches('.'))
         }
         _ => String::new(),
+    }
+}
+
+/// A rollout that was given up may have left it at another release than the channel's.
+fn behind(witnesses: &Witnesses) -> String {
+    match (&witnesses.release, &witnesses.recorded) {
+        (Some(release), Some(recorded)) if *release != recorded.image && witnesses.open.is_none() => {
+            format!("; {} is at {release}: imgctl promote {release} {}", witnesses.channel, witnesses.channel.env)
+        }
+        _ => String::new(),
+    }
+}
+
+fn never(witnesses: &Witnesses) -> String {
+    match &witnesses.former {
+        Some(former) => {
+            format!(
+                "the ledger has put {} there for {}, and nothing for {}",
+                former.image, former.channel, witnesses.channel
+            )
+        }
+        None => "the ledger has never put an image there".to_owned(),
     }
 }
 
@@ -324,9 +357,22 @@ fn under_way(deployment: Option<&Deployment>) -> String {
     }
 }
 
+/// The rollout under way, where it explains every image that is configured and runs there.
+fn under_rollout(witnesses: &Witnesses, slot: Option<&SlotName>) -> Option<Seq> {
+    let open = witnesses.open.as_ref()?;
+    let Sight::Seen(observed) = &witnesses.sight else { return Some(open.rollout) };
+    let configured = observed.slots.iter().filter(|(name, _)| slot.is_none_or(|slot| slot == *name));
+    let configured = configured.filter_map(|(_, state)| state.image.now());
+    let running = observed.running.keys().filter(|_| slot.is_none());
+    let recorded: BTreeSet<&ImageRef> =
+        witnesses.recorded.iter().flat_map(|recorded| recorded.slots.values()).collect();
+    let is_its_own = |image: &ImageRef| open.images.contains(image) || recorded.contains(image);
+    configured.chain(running).all(is_its_own).then_some(open.rollout)
+}
+
 /// A finding with what follows from its kind; what was recorded, declared and observed is for the caller to add.
 fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, detail: String) -> Finding {
-    let expected = witnesses.open.filter(|_| kind.is_expected_during_rollout());
+    let expected = under_rollout(witnesses, slot).filter(|_| kind.is_expected_during_rollout());
     let detail = expected.map_or_else(|| detail.clone(), |rollout| format!("rollout {rollout} is under way: {detail}"));
     Finding {
         channel: witnesses.channel.clone(),
@@ -348,14 +394,16 @@ fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, de
         acknowledged: None,
         // Named when all is known of it.
         id: FindingId::of(&Digest::of(b"")),
-        remedy: expected.map_or_else(|| remedy(witnesses, kind), |rollout| Some(format!("imgctl resume {rollout}"))),
+        remedy: expected
+            .map_or_else(|| remedy(witnesses, slot, kind), |rollout| Some(format!("imgctl resume {rollout}"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::witnesses::Open;
     use super::*;
-    use crate::model::{Accepts, Obstacle, RecordedTarget, Seq, SlotState};
+    use crate::model::{Accepts, Obstacle, RecordedTarget, SlotState};
     use std::sync::Arc;
 
     fn image(letter: &str) -> ImageRef {
@@ -364,6 +412,10 @@ mod tests {
 
     fn slot() -> SlotName {
         "template".parse().unwrap()
+    }
+
+    fn open(images: &[&str]) -> Open {
+        Open { rollout: Seq(41), images: images.iter().map(|letter| image(letter)).collect() }
     }
 
     fn hold() -> Hold {
@@ -427,12 +479,14 @@ mod tests {
             target: "web-asg".parse().unwrap(),
             channel: "web/prod".parse().unwrap(),
             recorded: Some(recorded).filter(|text| *text != "-").map(released),
+            former: None,
             declared: declaration.map(|declaration| (slot(), declaration)).into_iter().collect(),
             silence: Silence::Natural,
             places: BTreeMap::new(),
             ignores_image: false,
             sight: sight(observed),
-            dangling: BTreeSet::new(),
+            dangling: BTreeMap::new(),
+            release: Some("web@1.4.2".parse().unwrap()),
             hold: None,
             open: None,
         }
@@ -508,15 +562,15 @@ mod tests {
     #[test]
     fn a_pointer_to_an_image_that_is_gone_is_dangling_whatever_else_is_said() {
         for row in ["a | a | a", "a | - | a"] {
-            let witnesses = Witnesses { dangling: [image("a")].into(), ..witnesses(row) };
+            let witnesses = Witnesses { dangling: [(image("a"), Lost::Gone)].into(), ..witnesses(row) };
             assert_eq!(
                 said(&witnesses),
                 ["error dangling world: ami-aaaaaaaa no longer exists: the next launch fails"]
             );
         }
-        let tampered = Witnesses { dangling: [image("b")].into(), ..witnesses("a | - | b") };
+        let tampered = Witnesses { dangling: [(image("b"), Lost::Gone)].into(), ..witnesses("a | - | b") };
         assert_eq!(said(&tampered).len(), 2, "{:?}", said(&tampered));
-        let elsewhere = Witnesses { dangling: [image("c")].into(), ..witnesses("a | - | a") };
+        let elsewhere = Witnesses { dangling: [(image("c"), Lost::Gone)].into(), ..witnesses("a | - | a") };
         assert!(said(&elsewhere).iter().all(|line| line.contains("in-sync")));
     }
 
@@ -631,7 +685,7 @@ mod tests {
             "a | - | a via $Latest",
             "- | - | a",
         ] {
-            let findings = seen(&Witnesses { open: Some(Seq(41)), ..witnesses(row) }, &BTreeMap::new());
+            let findings = seen(&Witnesses { open: Some(open(&["a", "b", "c"])), ..witnesses(row) }, &BTreeMap::new());
             for finding in findings {
                 assert_eq!((finding.severity, finding.blame), (Severity::Note, Blame::Nobody), "{row}");
                 assert!(finding.detail.starts_with("rollout 41 is under way: "), "{}", finding.detail);
@@ -639,9 +693,57 @@ mod tests {
             }
         }
         for row in ["a | a | none", "a | a | unreadable"] {
-            let findings = seen(&Witnesses { open: Some(Seq(41)), ..witnesses(row) }, &BTreeMap::new());
+            let findings = seen(&Witnesses { open: Some(open(&["a", "b", "c"])), ..witnesses(row) }, &BTreeMap::new());
             assert!(findings.iter().all(|finding| finding.severity == Severity::Error), "{row}");
         }
+    }
+
+    #[test]
+    fn a_rollout_under_way_explains_only_its_own_images() {
+        for row in ["a | - | c", "a | - | a runs 2 a, 1 c", "a | - | c via $Latest", "a | c | c"] {
+            let findings = seen(&Witnesses { open: Some(open(&["a", "b"])), ..witnesses(row) }, &BTreeMap::new());
+            assert!(findings.iter().any(Finding::is_drift), "{row}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_given_up_rollout_left_is_noted_and_goes_to_the_channels_release() {
+        let at = |row: &str| Witnesses { release: Some("web@1.4.0".parse().unwrap()), ..witnesses(row) };
+        let left = "note in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2; web/prod is at web@1.4.0: imgctl promote web@1.4.0 prod";
+        assert_eq!(said(&at("a | - | a")), [left]);
+        assert_eq!(
+            seen(&at("a | - | b"), &BTreeMap::new())[0].remedy.as_deref(),
+            Some("imgctl promote web@1.4.0 prod")
+        );
+    }
+
+    #[test]
+    fn a_target_of_another_channel_before_is_untracked_here() {
+        let mut moved = witnesses("a | - | a");
+        moved.former = moved.recorded.take();
+        moved.channel = "web/live".parse().unwrap();
+        let expected = "warning untracked ledger: the ledger has put web@1.4.2 there for web/prod, and nothing for web/live; it is at ami-aaaaaaaa";
+        assert_eq!(said(&moved), [expected]);
+    }
+
+    #[test]
+    fn an_image_that_is_lost_is_left_where_it_is_the_release_and_put_right_where_it_is_not() {
+        let lost = |row: &str, letter: &str, lost: Lost| Witnesses {
+            dangling: [(image(letter), lost)].into(),
+            ..witnesses(row)
+        };
+        let remedy = |witnesses: &Witnesses| {
+            let found = seen(witnesses, &BTreeMap::new()).into_iter().find(|each| each.kind == FindingKind::Dangling);
+            found.unwrap().remedy.unwrap()
+        };
+        assert_eq!(remedy(&lost("a | - | a", "a", Lost::Gone)), "imgctl rollback web/prod --check");
+        assert_eq!(remedy(&lost("a | - | b", "b", Lost::Gone)), "imgctl promote web@1.4.2 prod");
+        let why = "ami-aaaaaaaa in eu-west-1 is disabled".to_owned();
+        let disabled = lost("a | - | a", "a", Lost::Unusable { why });
+        assert_eq!(
+            said(&disabled),
+            ["error dangling world: ami-aaaaaaaa in eu-west-1 is disabled: the next launch fails"]
+        );
     }
 
     #[test]

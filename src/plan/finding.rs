@@ -63,6 +63,11 @@ impl Finding {
         self.kind == FindingKind::Unreachable && self.is_drift()
     }
 
+    /// Whether nobody knows what is so, known to somebody or not.
+    pub fn is_unread(&self) -> bool {
+        self.kind == FindingKind::Unreachable
+    }
+
     /// The word for its kind, as in JSON.
     pub fn word(&self) -> String {
         word(self.kind)
@@ -173,6 +178,11 @@ pub enum Blame {
 }
 
 impl FindingKind {
+    /// As in JSON, and in the ledger.
+    pub fn word(self) -> String {
+        word(self)
+    }
+
     /// How bad it is, when no rollout of ours explains it.
     pub fn severity(self, is_held: bool, ignores_image: bool) -> Severity {
         use FindingKind::*;

@@ -3,6 +3,10 @@
 use super::Sight;
 use super::finding::{CodePlace, FindingKind};
 use super::witnesses::Witnesses;
+use crate::model::SlotName;
+
+/// How code on standard input is named.
+const STDIN: &str = "standard input";
 
 /// How code of this kind is brought to what runs already, without moving anything.
 fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
@@ -16,7 +20,9 @@ fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
             )
         }
         Some(CodePlace { source, address }) if address.split('/').any(|part| KINDS.contains(&part)) => {
-            format!("let the manifest say what {release} is, until nothing is left of: kubectl diff -f {source}")
+            // What came through a pipe has no name that kubectl knows.
+            let file = if source == STDIN { "MANIFEST" } else { source };
+            format!("let the manifest say what {release} is, until nothing is left of: kubectl diff -f {file}")
         }
         _ => format!(
             "let the code say what {release} is, see that `terraform plan` changes nothing, then: terraform apply -refresh-only"
@@ -25,13 +31,18 @@ fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
 }
 
 /// What to type next about a finding of this kind.
-pub(super) fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String> {
+pub(super) fn remedy(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind) -> Option<String> {
     use FindingKind::*;
     let Witnesses { target, channel, .. } = witnesses;
-    let release = witnesses
+    // What the channel is at, and not what a rollout that was given up has left there.
+    let recorded = || witnesses.recorded.as_ref().map(|recorded| &recorded.image);
+    let release = witnesses.release.as_ref().or_else(recorded);
+    let release = release.map_or_else(|| format!("{}@VERSION", channel.name), ToString::to_string);
+    let is_release_lost = witnesses
         .recorded
-        .as_ref()
-        .map_or_else(|| format!("{}@VERSION", channel.name), |recorded| recorded.image.to_string());
+        .iter()
+        .flat_map(|recorded| recorded.slots.values())
+        .any(|image| witnesses.dangling.contains_key(image));
     let promote = format!("imgctl promote {release} {}", channel.env);
     // What keeps it from being moved comes first.
     let first = match &witnesses.sight {
@@ -41,15 +52,18 @@ pub(super) fn remedy(witnesses: &Witnesses, kind: FindingKind) -> Option<String>
     Some(match kind {
         InSync => return None,
         StaleCode if witnesses.ignores_image => return None,
-        StaleCode => mended_code(witnesses.places.values().next(), &release),
+        StaleCode => mended_code(slot.and_then(|slot| witnesses.places.get(slot)), &release),
         Reverted | Conflict => format!("let the code say what {release} is, then: {promote}"),
         Tampered | Mixed | Floating => first.map_or_else(|| promote.clone(), |fix| format!("{fix}; then: {promote}")),
         Untracked => format!(
             "imgctl record {}@VERSION SOURCE, then: imgctl promote {}@VERSION {}",
             channel.name, channel.name, channel.env
         ),
+        // The slot is gone, and the target is not: it is written down anew.
+        Gone if slot.is_some() => promote,
         Gone => format!("bring it back, or mend `{target}` in imgctl.toml"),
-        Dangling => format!("imgctl rollback {channel} --check"),
+        Dangling if is_release_lost || witnesses.recorded.is_none() => format!("imgctl rollback {channel} --check"),
+        Dangling => promote,
         Unreachable => first.unwrap_or_else(|| format!("imgctl status {channel}")),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::Sight;
 use super::finding::CodePlace;
-use crate::model::{Channel, Hold, ImageRef, RecordedTarget, Seq, SlotName, TargetId};
+use crate::model::{Channel, Hold, ImageKey, ImageRef, RecordedTarget, Seq, SlotName, TargetId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that is known of one target.
@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Witnesses {
     pub target: TargetId,
     pub channel: Channel,
+    /// What the ledger has put there for this channel.
     pub recorded: Option<RecordedTarget>,
+    /// What it has put there for another one, which the target was in before.
+    pub former: Option<RecordedTarget>,
     /// Slots that no code speaks of are absent.
     pub declared: BTreeMap<SlotName, Declaration>,
     /// What it means that they are.
@@ -20,12 +23,31 @@ pub struct Witnesses {
     /// The code leaves the image to others (`ignore_changes`): applying it changes nothing.
     pub ignores_image: bool,
     pub sight: Sight,
-    /// Images that are known to be no longer there.
-    pub dangling: BTreeSet<ImageRef>,
+    /// Images that cannot be launched or pulled any more, each with why.
+    pub dangling: BTreeMap<ImageRef, Lost>,
+    /// What the channel is at; a rollout that was given up may have left the target elsewhere.
+    pub release: Option<ImageKey>,
     /// The hold on the channel.
     pub hold: Option<Hold>,
     /// The channel's rollout that has not finished.
-    pub open: Option<Seq>,
+    pub open: Option<Open>,
+}
+
+/// Why an image cannot be launched or pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// It is not there.
+    Gone,
+    /// It is there, and cannot be used: disabled, archived, incomplete.
+    Unusable { why: String },
+}
+
+/// A rollout that has not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    pub rollout: Seq,
+    /// What it moves this target from and to: nothing else is its work.
+    pub images: BTreeSet<ImageRef>,
 }
 
 /// What the code says of one slot.

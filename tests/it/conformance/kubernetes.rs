@@ -515,12 +515,21 @@ async fn many_workloads_are_observed_in_few_calls() {
     let fleet = KubernetesFleet::new(specs);
     let seen = fleet.survey(&ids, Depth::Running).await;
     assert!(seen.values().all(|answer| answer.as_ref().is_ok_and(|seen| seen.running.values().sum::<u32>() == 1)));
-    // 620 Deployments in pages of 500, and no pods: the status says that all of them are of the template.
-    assert_eq!(calls("GET", "/namespaces/many/").len(), 2);
+    // 620 Deployments in pages of 500, and the namespace's 620 pods.
+    assert_eq!(calls("GET", "/namespaces/many/").len(), 4);
     let seen = fleet.survey(&ids, Depth::Deploying).await;
     assert!(seen.values().all(|answer| answer.as_ref().is_ok_and(|seen| seen.running.values().sum::<u32>() == 1)));
-    // The same again, and the namespace's 620 pods.
-    assert_eq!(calls("GET", "/namespaces/many/").len(), 6);
+    assert_eq!(calls("GET", "/namespaces/many/").len(), 8);
+}
+
+#[tokio::test]
+async fn a_pod_that_was_given_another_image_is_seen() {
+    let stage = Stage::new("deployment/strange", json!({})).await;
+    let running = |seen: Observed| -> BTreeSet<String> { seen.running.keys().map(ToString::to_string).collect() };
+    assert_eq!(running(stage.seen().await), [stage.old.clone()].into());
+    // The template and the status stay as they are: the controller counts the pod as one of its own.
+    post("pod", &json!({"workload": "deployment/strange", "image": stage.new}));
+    assert_eq!(running(stage.seen().await), [stage.old.clone(), stage.new.clone()].into());
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ pub fn junit(told: &Told<'_>) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     let written =
         writer.create_element("testsuites").with_attribute(("name", "imgctl drift")).write_inner_content(|writer| {
-            channels.iter().try_for_each(|(channel, findings)| suite(writer, channel, findings, told))
+            channels.iter().try_for_each(|(channel, findings)| suite(writer, channel, findings, told))?;
+            if told.looked.unasked.is_empty() { Ok(()) } else { unasked(writer, &told.looked.unasked) }
         });
     // A vector takes whatever it is given.
     drop(written);
@@ -38,6 +39,23 @@ fn suite(writer: &mut Writer<Vec<u8>>, channel: &Channel, findings: &[&Finding],
     let attributes: Vec<(&str, String)> = attributes.into_iter().map(|(key, value)| (key, plain(&value))).collect();
     let suite = writer.create_element("testsuite").with_attributes(pairs(&attributes));
     suite.write_inner_content(|writer| findings.iter().try_for_each(|finding| case(writer, finding))).map(drop)
+}
+
+/// A suite for what could not be found out, of which each is an error.
+fn unasked(writer: &mut Writer<Vec<u8>>, all: &[String]) -> io::Result<()> {
+    let count = all.len().to_string();
+    let attributes =
+        [("name", "not found out"), ("tests", &count), ("failures", "0"), ("errors", &count), ("skipped", "0")];
+    let suite = writer.create_element("testsuite").with_attributes(attributes);
+    let each = |writer: &mut Writer<Vec<u8>>, what: &String| {
+        let name = plain(what);
+        let case = writer.create_element("testcase").with_attributes([("classname", "imgctl drift"), ("name", &name)]);
+        let error = |writer: &mut Writer<Vec<u8>>| {
+            writer.create_element("error").with_attribute(("message", name.as_str())).write_empty().map(drop)
+        };
+        case.write_inner_content(error).map(drop)
+    };
+    suite.write_inner_content(|writer| all.iter().try_for_each(|what| each(writer, what))).map(drop)
 }
 
 fn case(writer: &mut Writer<Vec<u8>>, finding: &Finding) -> io::Result<()> {

@@ -69,7 +69,8 @@ fn location(finding: &Finding) -> Value {
     parts.extend(finding.slot.as_ref().map(ToString::to_string));
     let logical = json!([{ "fullyQualifiedName": parts.join("/"), "kind": "resource" }]);
     let code = finding.code.as_ref();
-    let file = code.map(|place| place.source.as_str()).filter(|source| *source != "-" && !source.contains("://"));
+    let file =
+        code.map(|place| place.source.as_str()).filter(|source| *source != "standard input" && !source.contains("://"));
     let mut location = json!({
         "physicalLocation": {
             "artifactLocation": { "uri": file.unwrap_or("imgctl.toml") },

@@ -57,6 +57,7 @@ fn sum(told: &Told<'_>) -> String {
     let count = |severity| told.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let known = told.findings.iter().filter(|finding| finding.acknowledged.is_some()).count();
     let counted = format!("{}, {}", many(errors, "error"), many(warnings, "warning"));
     match (told.looked.since(), told.looked.targets, errors + warnings) {
         (_, 0, _) => "No target to look at: the config names none ([[channels.NAME.ENV.targets]]).".to_owned(),
@@ -69,6 +70,8 @@ fn sum(told: &Told<'_>) -> String {
         }
         (None, _, 0) if told.is_news => "In sync; nothing was audited before (--record).".to_owned(),
         (None, ..) if told.is_news => format!("Nothing was audited before (--record). Drift: {counted}."),
+        (.., 0) if told.looked.is_partial() => "No drift in what answered; not all of it did.".to_owned(),
+        (.., 0) if known > 0 => format!("No drift beside what is known ({known})."),
         (.., 0) => "In sync.".to_owned(),
         _ => format!("Drift: {counted}."),
     }

@@ -1,5 +1,4 @@
-//! Observing many workloads in few calls: one list per kind and namespace, 500 objects a page, and pods only where the
-//! status does not already say what all of them run.
+//! Observing many workloads in few calls: one list per kind and namespace, and one of its pods, 500 objects a page.
 
 use super::super::kubernetes_settings::{OnReconciler, WorkloadKind};
 use super::super::{Depth, TargetError};
@@ -52,8 +51,8 @@ async fn in_namespace(cluster: &Cluster, namespace: &str, specs: &[&KubernetesSp
     let reads = kinds.values().map(|specs| of_kind(cluster, namespace, specs));
     let found: Vec<(&KubernetesSpec, Result<Workload, TargetError>)> =
         futures_util::future::join_all(reads).await.into_iter().flatten().collect();
-    let asks = |(spec, workload): &(&KubernetesSpec, Result<Workload, TargetError>)| {
-        workload.as_ref().ok().filter(|workload| needs_pods(workload, spec, depth)).cloned()
+    let asks = |(_, workload): &(&KubernetesSpec, Result<Workload, TargetError>)| {
+        workload.as_ref().ok().filter(|workload| has_pods(workload)).cloned()
     };
     let asked: Vec<Workload> = found.iter().filter_map(asks).collect();
     if depth == Depth::Deploying {
@@ -63,7 +62,7 @@ async fn in_namespace(cluster: &Cluster, namespace: &str, specs: &[&KubernetesSp
     let observe = |(spec, workload): (&KubernetesSpec, Result<Workload, TargetError>)| {
         let observed = workload.and_then(|workload| {
             let read = match &pods {
-                _ if !needs_pods(&workload, spec, depth) => None,
+                _ if !has_pods(&workload) => None,
                 Ok(pods) => Some(pods.as_slice()),
                 Err(error) => return Err(TargetError::Kubernetes(Arc::clone(error))),
             };
@@ -122,18 +121,27 @@ fn gone(cluster: &Cluster, spec: &KubernetesSpec, namespace: &str) -> TargetErro
     TargetError::Gone { what, keys: Some("workload, namespace, kubeconfig or context") }
 }
 
-/// Whether the pods have to be looked at. A whole workload that is pinned tells by its status what they run: the
-/// controller counts a pod as updated by the very template, and the digest is checked by the runtime.
-fn needs_pods(workload: &Workload, spec: &KubernetesSpec, depth: Depth) -> bool {
-    if workload.kind() == WorkloadKind::CronJob {
-        return false;
+/// Whether there is anything that runs. A pod's image may be changed in the pod itself
+/// (<https://kubernetes.io/docs/concepts/workloads/pods/#pod-update-and-replacement>), and its controller still counts it as one
+/// of the template: the status does not tell what runs.
+fn has_pods(workload: &Workload) -> bool {
+    match workload.kind() {
+        WorkloadKind::CronJob => false,
+        WorkloadKind::DaemonSet => true,
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
+            workload.replicas() > 0 || workload.count("/status/replicas") > 0
+        }
     }
+}
+
+/// Whether following a rollout takes a look at its pods: what keeps them from being ready is said by themselves.
+fn is_unsettled(workload: &Workload, spec: &KubernetesSpec) -> bool {
     let floats = || {
         let containers = workload.containers(&spec.settings).unwrap_or_default();
         containers.iter().any(|container| container.reference.digest.is_none())
     };
     let signs = Signs { troubles: &[], now: SystemClock.now(), patience: spec.settings.stuck_after };
-    depth == Depth::Deploying || floats() || progress(workload, &signs) != Progress::Done
+    workload.kind() != WorkloadKind::CronJob && (floats() || progress(workload, &signs) != Progress::Done)
 }
 
 /// The pods of these workloads, and perhaps others: whose they are is told by their owners.
@@ -296,7 +304,7 @@ pub(super) async fn follow(target: &KubernetesTarget, id: &str) -> Result<Deploy
     }
     let containers = workload.containers(&target.spec.settings)?;
     let mut pods = Vec::new();
-    if needs_pods(&workload, &target.spec, Depth::Running) {
+    if is_unsettled(&workload, &target.spec) {
         pods = pods_of(&target.cluster, &workload.namespace, std::slice::from_ref(&workload)).await?;
     }
     let ours = pods::of_workload(&pods, &workload);
