@@ -159,3 +159,54 @@ fn an_audit_of_nothing_is_not_in_sync() {
     let metrics = desk.run(&["drift", "--format", "prometheus"]);
     says(&metrics, 1, &["imgctl_drift_partial 1"], &[]);
 }
+
+#[test]
+fn who_does_not_answer_ends_nothing() {
+    let (desk, amis) = desk("unproven");
+    desk.lab.post("image", &json!({"image_id": amis[0], "deregister": true}));
+    let refuse = |action: &str, about: &str| {
+        desk.lab.post("fault", &json!({"kind": "denied", "action": action, "about": about, "times": 1}));
+    };
+    says(&desk.run(&["drift", "--record"]), 2, &["dangling"], &[]);
+    // Whether the image can be launched is not known: the finding is neither there nor over.
+    refuse("DescribeImages", &amis[0]);
+    let told = desk.run(&["drift", "--new", "--record"]);
+    says(&told, 1, &["not found out: whether ami-"], &["is no more", "In sync"]);
+    says(&desk.run(&["drift", "--new", "--record"]), 0, &["Nothing has changed"], &["dangling"]);
+    // A program sees it, too.
+    refuse("DescribeImages", &amis[0]);
+    let junit = desk.run(&["drift", "--format", "junit"]);
+    says(&junit, 1, &["<testsuite name=\"not found out\" tests=\"1\"", "<error message=\"whether ami-"], &[]);
+    // Somebody knows that the groups do not answer; what was found of them is not over for that.
+    refuse("DescribeAutoScalingGroups", "unproven");
+    let silent: Value = serde_json::from_str(&desk.run(&["drift", "--json"]).out).unwrap();
+    for finding in silent["findings"].as_array().unwrap() {
+        assert_eq!(finding["kind"], "unreachable");
+        refuse("DescribeAutoScalingGroups", "unproven");
+        desk.done(&[
+            "drift",
+            "ack",
+            finding["id"].as_str().unwrap(),
+            "--until",
+            "1h",
+            "--reason",
+            "a move of the account",
+        ]);
+    }
+    refuse("DescribeAutoScalingGroups", "unproven");
+    says(&desk.run(&["drift", "--new", "--record"]), 0, &[], &["is no more", "In sync"]);
+    says(&desk.run(&["drift", "--new", "--record"]), 0, &["Nothing has changed"], &["dangling"]);
+}
+
+#[test]
+fn what_a_rollout_does_not_do_is_drift_while_it_is_under_way() {
+    let (desk, amis) = desk("busy");
+    let third = desk.lab.ami("busy-3", &json!({}));
+    let never = desk.lab.ami("busy-never", &json!({"tags": {"imgtest:health": "never"}}));
+    desk.done(&["record", "busy@never", &never]);
+    desk.done(&["promote", "busy@never", "prod", "--yes", "--no-wait"]);
+    says(&desk.run(&["drift"]), 0, &["is under way"], &["error:"]);
+    desk.lab.post("drift", &json!({"group": "busy", "kind": "template-version", "ami": third}));
+    says(&desk.run(&["drift"]), 2, &["error: busy/prod busy template  tampered", &third], &[]);
+    drop(amis);
+}

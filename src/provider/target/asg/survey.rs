@@ -280,6 +280,7 @@ fn observed(facts: &TemplateFacts, region: &Region, group: &Group, read: &Read) 
                 observed.obstacles.extend(version.obstacle());
                 slot_image(region, name, version, &read.aliases)
             }
+            (Named::Version { template, .. }, None) if template.is_empty() => return Err(unreadable(region, group)),
             (Named::Version { template, version }, None) => return Err(dangling(group, template, version)),
         };
         let arch = architecture::decide(facts, &launches);

@@ -66,7 +66,10 @@ pub(super) async fn read(
 ) -> Result<Versions, AwsError> {
     let mut wanted = Wanted::new();
     for slot in groups.values().flat_map(Group::slots) {
-        if let Named::Version { template, version } = slot.named {
+        // One that AWS gives no id of says so by itself, and takes no other group along.
+        if let Named::Version { template, version } = slot.named
+            && !template.is_empty()
+        {
             wanted.entry(template).or_default().insert(version);
         }
     }
