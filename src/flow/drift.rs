@@ -10,12 +10,11 @@ use super::{Ctx, FlowError};
 use crate::iac::Passphrase;
 use crate::model::{Channel, ImageRef, Lookup, Seq, TargetId};
 use crate::plan::witnesses::{Declaration, Lost, Open, Silence, Witnesses};
-use crate::plan::{self, Finding, FindingKind, Sight};
+use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -87,9 +86,6 @@ async fn look(
     looked.unasked.extend(unasked);
     Ok(looked)
 }
-
-/// Up to so many targets that somebody changed are asked how their newest deployment ended; more have one cause.
-const A_FEW: usize = 20;
 
 /// How many targets of one place are looked at at a time: findings are small, and what they rest on is not.
 const A_BATCH: usize = 1000;
@@ -167,11 +163,7 @@ impl Look<'_, '_> {
             .collect::<Result<Vec<_>, FlowError>>()?;
         let acknowledgements = look.acknowledgements()?.into_iter().collect();
         drop(view);
-        let mut witnesses = witnesses;
         let mut findings = plan::drift(&witnesses, &acknowledgements, self.at);
-        if part.ask_how_it_came(ctx, &mut witnesses, &findings, limit).await {
-            findings = plan::drift(&witnesses, &acknowledgements, self.at);
-        }
         part.unasked.extend(attribute(ctx, &mut findings, &sights, limit).await);
         part.findings.extend(findings);
         Ok(())
@@ -310,41 +302,6 @@ fn lost(answer: &Availability) -> Option<Lost> {
 }
 
 impl Part {
-    /// Looks whether the platform itself undid a deployment where something was changed. False: there is no more to say.
-    async fn ask_how_it_came(
-        &mut self,
-        ctx: &Ctx<'_>,
-        witnesses: &mut [Witnesses],
-        findings: &[Finding],
-        limit: Limit<'_>,
-    ) -> bool {
-        let is_changed = |finding: &&Finding| finding.kind.is_somebodys_change() || finding.kind == FindingKind::Mixed;
-        let changed = findings.iter().filter(is_changed).filter(|finding| finding.is_drift());
-        let changed: BTreeSet<&TargetId> = changed.map(|finding| &finding.target).collect();
-        if changed.len() > A_FEW {
-            return false;
-        }
-        let mut more = false;
-        for witness in witnesses.iter_mut().filter(|witness| changed.contains(&witness.target)) {
-            let (Sight::Seen(observed), Some(target)) = (&mut witness.sight, ctx.fleet.target(&witness.target)) else {
-                continue;
-            };
-            if observed.deployment.is_some() {
-                continue;
-            }
-            match limit.within(target.newest_deployment()).await {
-                Some(Ok(None)) => {}
-                Some(Ok(newest)) => {
-                    Arc::make_mut(observed).deployment = newest;
-                    more = true;
-                }
-                Some(Err(error)) => drop(self.unasked.insert(format!("how its newest deployment ended: {error}"))),
-                None => drop(self.unasked.insert("how the newest deployments ended".to_owned())),
-            }
-        }
-        more
-    }
-
     /// Finds out which images that targets are configured with can no longer be launched, before a scale-out does.
     async fn ask_for_images(&mut self, ctx: &Ctx<'_>, sights: &BTreeMap<TargetId, Sight>, limit: Limit<'_>) {
         let configured = |sight: &Sight| match sight {

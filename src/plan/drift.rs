@@ -1,12 +1,11 @@
 //! Drift: three witnesses, one verdict. What the ledger, the code and the target say, and who of them is wrong.
 
 use super::Sight;
+use super::aside::{behind, held, never, under_way, undone};
 use super::finding::{Blame, Finding, FindingKind, Severity};
 use super::remedy::remedy;
 use super::witnesses::{Declaration, Lost, Silence, Witnesses};
-use crate::model::{
-    Acknowledgement, Deployment, Digest, FindingId, Hold, ImageRef, Motion, Observed, Seq, SlotImage, SlotName,
-};
+use crate::model::{Acknowledgement, Digest, FindingId, ImageRef, Observed, Seq, SlotImage, SlotName};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -275,44 +274,6 @@ impl Slot<'_> {
     }
 }
 
-/// The platform took the newest deployment back by itself: whoever began it may believe that it succeeded.
-fn undone(witnesses: &Witnesses) -> String {
-    let Sight::Seen(observed) = &witnesses.sight else { return String::new() };
-    match observed.deployment.as_ref() {
-        Some(Deployment { id, motion: Motion::RolledBack { reason }, .. }) => {
-            format!("; {id} was rolled back by the platform: {}", reason.trim_end_matches('.'))
-        }
-        _ => String::new(),
-    }
-}
-
-/// A rollout that was given up may have left it at another release than the channel's.
-fn behind(witnesses: &Witnesses) -> String {
-    match (&witnesses.release, &witnesses.recorded) {
-        (Some(release), Some(recorded)) if *release != recorded.image && witnesses.open.is_none() => {
-            format!("; {} is at {release}: imgctl promote {release} {}", witnesses.channel, witnesses.channel.env)
-        }
-        _ => String::new(),
-    }
-}
-
-fn never(witnesses: &Witnesses) -> String {
-    match &witnesses.former {
-        Some(former) => {
-            format!(
-                "the ledger has put {} there for {}, and nothing for {}",
-                former.image, former.channel, witnesses.channel
-            )
-        }
-        None => "the ledger has never put an image there".to_owned(),
-    }
-}
-
-fn held(witnesses: &Witnesses) -> String {
-    let said = |hold: &Hold| format!("; the channel is held by {} since {}: {}", hold.by, hold.at, hold.reason);
-    witnesses.hold.as_ref().map(said).unwrap_or_default()
-}
-
 /// Instances, tasks or pods that run what no slot is configured with.
 fn mixed(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
     let configured: BTreeSet<&ImageRef> = observed.slots.values().filter_map(|state| state.image.now()).collect();
@@ -340,21 +301,6 @@ fn mixed(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
         observed: Some(list(&mut observed.running.iter().map(|(image, count)| format!("{count} × {image}")))),
         ..finding(witnesses, None, FindingKind::Mixed, detail)
     })
-}
-
-/// The platform's own deployment, which may be why.
-fn under_way(deployment: Option<&Deployment>) -> String {
-    let Some(deployment) = deployment else { return String::new() };
-    let Deployment { id, percent, left, .. } = deployment;
-    match &deployment.motion {
-        Motion::Moving { phase, .. } | Motion::Returning { phase, .. } => {
-            format!("; {id} is {phase}, {percent} % done, {left} left")
-        }
-        Motion::Failed { reason } => format!("; {id} failed: {reason}"),
-        Motion::RolledBack { reason } => format!("; {id} was rolled back by the platform: {reason}"),
-        Motion::Cancelled { reason } => format!("; {id} was cancelled: {reason}"),
-        Motion::Succeeded => String::new(),
-    }
 }
 
 /// The rollout under way, where it explains every image that is configured and runs there.
@@ -403,7 +349,7 @@ fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, de
 mod tests {
     use super::super::witnesses::Open;
     use super::*;
-    use crate::model::{Accepts, Obstacle, RecordedTarget, SlotState};
+    use crate::model::{Accepts, Deployment, Hold, Motion, Obstacle, RecordedTarget, SlotState};
     use std::sync::Arc;
 
     fn image(letter: &str) -> ImageRef {

@@ -1,5 +1,6 @@
 //! Decisions: a snapshot in, a value out. Pure and total: what must not happen is in the plan, as blockers.
 
+mod aside;
 pub mod change;
 pub mod drift;
 pub mod evidence;

@@ -108,11 +108,6 @@ pub trait Observe: Send + Sync {
     /// they do not tell.
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError>;
 
-    /// The platform's newest deployment, where observing many targets leaves it out because it costs a call for each.
-    async fn newest_deployment(&self) -> Result<Option<Deployment>, TargetError> {
-        Ok(None)
-    }
-
     /// Who pointed this slot to what it is now, by the log of calls (CloudTrail); `None`: there is none, or it does not
     /// tell.
     async fn mover(&self, _: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {

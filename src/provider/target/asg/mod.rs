@@ -113,10 +113,6 @@ impl Observe for AsgTarget {
         self.templates.author_of(&template, number).await
     }
 
-    async fn newest_deployment(&self) -> Result<Option<Deployment>, TargetError> {
-        refresh::newest(&self.aws, &self.spec.region, &self.spec.group).await
-    }
-
     async fn mover(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let Some(Spot::Version { template, number, through }) = spot(observed, slot) else { return Ok(None) };
         self.pointed(&template, number, through.as_deref()).await
