@@ -8,12 +8,13 @@ use super::limit::{Limit, limit, limited};
 use super::load::running;
 use super::{Ctx, FlowError};
 use crate::iac::Passphrase;
-use crate::model::{Channel, ImageRef, Lookup, Seq, TargetId};
+use crate::model::{Channel, ImageRef, Lookup, Rollout, Seq, TargetId};
 use crate::plan::witnesses::{Declaration, Lost, Open, Silence, Witnesses};
 use crate::plan::{self, Finding, Sight};
 use crate::provider::source::Availability;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -157,9 +158,10 @@ impl Look<'_, '_> {
         let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
         let view = ctx.store.view()?;
         let look = Lookup(&*view);
+        let mut rollouts = Rollouts::new();
         let witnesses = looked_up
             .into_iter()
-            .map(|(id, channel, sight, declared)| witness(look, id, channel, sight, declared, &dangling))
+            .map(|(id, channel, sight, declared)| witness(look, &mut rollouts, id, channel, sight, declared, &dangling))
             .collect::<Result<Vec<_>, FlowError>>()?;
         let acknowledgements = look.acknowledgements()?.into_iter().collect();
         drop(view);
@@ -225,8 +227,12 @@ async fn sights(
     }
 }
 
+/// Rollouts under way, read once each: the targets of a channel share one.
+type Rollouts = BTreeMap<Seq, Option<Rollout>>;
+
 fn witness(
     look: Lookup<'_>,
+    rollouts: &mut Rollouts,
     target: TargetId,
     channel: Channel,
     sight: Sight,
@@ -239,7 +245,7 @@ fn witness(
         Some(known) if known.channel != channel => (None, Some(known)),
         known => (known, None),
     };
-    let open = state.open.map(|rollout| under_way(look, rollout, &target)).transpose()?;
+    let open = state.open.map(|rollout| under_way(look, rollouts, rollout, &target)).transpose()?;
     let (mut declared, mut places) = (BTreeMap::new(), BTreeMap::new());
     for (slot, (declaration, place)) in code {
         places.extend(place.map(|place| (slot.clone(), place)));
@@ -280,9 +286,12 @@ fn witness(
 }
 
 /// A rollout that has not finished, and what it does to this target.
-fn under_way(look: Lookup<'_>, rollout: Seq, target: &TargetId) -> Result<Open, FlowError> {
-    let begun = look.rollout(rollout)?;
-    let steps = begun.iter().flat_map(|begun| begun.steps.iter()).filter(|step| step.target == *target);
+fn under_way(look: Lookup<'_>, rollouts: &mut Rollouts, rollout: Seq, target: &TargetId) -> Result<Open, FlowError> {
+    if let Entry::Vacant(unread) = rollouts.entry(rollout) {
+        unread.insert(look.rollout(rollout)?);
+    }
+    let begun = rollouts.get(&rollout).and_then(Option::as_ref);
+    let steps = begun.into_iter().flat_map(|begun| begun.steps.iter()).filter(|step| step.target == *target);
     let mut images = BTreeSet::new();
     for change in steps.flat_map(|step| step.slots.values()) {
         // Of a name and where it led, the image is what it led to.
