@@ -328,8 +328,8 @@ impl Part {
                 None => drop(self.unasked.insert("whether the images can still be launched or pulled".to_owned())),
             }
         }
-        for (image, answer) in self.images.iter().filter(|(image, _)| asked.contains(image)) {
-            if let Availability::Unknown { why } = answer {
+        for image in &asked {
+            if let Some(Availability::Unknown { why }) = self.images.get(image) {
                 self.unasked.insert(format!("whether {} can still be launched or pulled: {why}", image.short()));
             }
         }

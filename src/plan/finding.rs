@@ -44,6 +44,13 @@ pub struct CodePlace {
     pub address: String,
 }
 
+impl CodePlace {
+    /// Whether it came through a pipe: there is no file of that name.
+    pub fn is_piped(&self) -> bool {
+        self.source == "standard input"
+    }
+}
+
 /// That somebody knows of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Acknowledged {
@@ -60,7 +67,7 @@ impl Finding {
 
     /// Whether somebody should have answered, and nobody has: what was looked at is not the whole.
     pub fn is_unknown(&self) -> bool {
-        self.kind == FindingKind::Unreachable && self.is_drift()
+        self.is_unread() && self.is_drift()
     }
 
     /// Whether nobody knows what is so, known to somebody or not.
@@ -70,7 +77,7 @@ impl Finding {
 
     /// The word for its kind, as in JSON.
     pub fn word(&self) -> String {
-        word(self.kind)
+        self.kind.word()
     }
 
     /// As the ledger keeps it.

@@ -5,9 +5,6 @@ use super::finding::{CodePlace, FindingKind};
 use super::witnesses::Witnesses;
 use crate::model::SlotName;
 
-/// How code on standard input is named.
-const STDIN: &str = "standard input";
-
 /// How code of this kind is brought to what runs already, without moving anything.
 fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
     const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"];
@@ -19,9 +16,9 @@ fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
                  runs already is not replaced"
             )
         }
-        Some(CodePlace { source, address }) if address.split('/').any(|part| KINDS.contains(&part)) => {
+        Some(place @ CodePlace { source, address }) if address.split('/').any(|part| KINDS.contains(&part)) => {
             // What came through a pipe has no name that kubectl knows.
-            let file = if source == STDIN { "MANIFEST" } else { source };
+            let file = if place.is_piped() { "MANIFEST" } else { source };
             format!("let the manifest say what {release} is, until nothing is left of: kubectl diff -f {file}")
         }
         _ => format!(

@@ -70,7 +70,7 @@ fn location(finding: &Finding) -> Value {
     let logical = json!([{ "fullyQualifiedName": parts.join("/"), "kind": "resource" }]);
     let code = finding.code.as_ref();
     let file =
-        code.map(|place| place.source.as_str()).filter(|source| *source != "standard input" && !source.contains("://"));
+        code.filter(|place| !place.is_piped() && !place.source.contains("://")).map(|place| place.source.as_str());
     let mut location = json!({
         "physicalLocation": {
             "artifactLocation": { "uri": file.unwrap_or("imgctl.toml") },
