@@ -17,7 +17,8 @@ pub fn paired(own: &mut dyn FnMut() -> Command) -> (Vec<Duration>, Vec<Duration>
     times
 }
 
-fn time(command: &mut Command) -> Duration {
+/// How long one command takes.
+pub fn time(command: &mut Command) -> Duration {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let status = command.status().unwrap();

@@ -178,7 +178,7 @@ impl Setup {
     pub async fn cloud(&self, sign: bool) -> Result<Cloud, Failure> {
         let store = self.store()?;
         let aws = self.aws().await;
-        let specs = self.config.channels.values().flat_map(|channel| channel.targets.iter().cloned()).collect();
+        let specs = self.config.channels.values().flat_map(|channel| channel.targets.iter().cloned());
         let fleet = spec::fleet(specs, &aws).map_err(|unplaced| {
             let what = format!("{unplaced} has no region, and none is configured");
             Failure::refused(what, "set region in [aws], or AWS_REGION")

@@ -19,8 +19,8 @@ pub struct Looked {
     pub findings: Vec<Finding>,
     /// Channels whose code is not all known: nobody knows what ended of what rests on it.
     pub(super) unread: BTreeSet<Channel>,
-    /// Targets of which nobody knows whether their images can still be launched.
-    pub(super) unproven: BTreeSet<TargetId>,
+    /// Targets of which nobody knows whether there is such a finding.
+    pub(super) unproven: BTreeSet<(FindingKind, TargetId)>,
     /// What could not be found out, besides the targets that did not answer.
     pub unasked: Vec<String>,
     /// What the newest audit of each channel found, where there was one.
@@ -91,8 +91,11 @@ impl Looked {
         let unread = self.findings.iter().filter(|one| one.is_unread());
         let targets: BTreeSet<_> = unread.map(|one| &one.target).collect();
         let is_silent = move |past: &NotedFinding| {
-            let unproven = past.kind == FindingKind::Dangling.word() && self.unproven.contains(&past.target);
-            unproven || self.unread.contains(&past.channel) || targets.contains(&past.target)
+            let of = |kind: FindingKind| (kind, past.target.clone());
+            let kinds =
+                [FindingKind::Dangling, FindingKind::Undone].into_iter().filter(|kind| kind.word() == past.kind);
+            let is_unproven = kinds.map(of).any(|finding| self.unproven.contains(&finding));
+            is_unproven || self.unread.contains(&past.channel) || targets.contains(&past.target)
         };
         let past = self.before.values().flat_map(|audit| &audit.findings);
         past.filter(move |(_, finding)| is_silent(finding) == silent)

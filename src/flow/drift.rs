@@ -6,15 +6,17 @@ use super::declared::{Declarations, declared, undeclared};
 use super::known::address_of;
 use super::limit::{Limit, limit, limited};
 use super::load::running;
+use super::rollouts::Rollouts;
+use super::undone::look_back;
 use super::{Ctx, FlowError};
 use crate::iac::Passphrase;
-use crate::model::{Channel, ImageRef, Lookup, Rollout, Seq, TargetId};
-use crate::plan::witnesses::{Declaration, Lost, Open, Silence, Witnesses};
-use crate::plan::{self, Finding, Sight};
+use crate::model::{Channel, ImageRef, Lookup, TargetId};
+use crate::plan::witnesses::{Declaration, Lost, Silence, Witnesses};
+use crate::plan::{self, Finding, FindingKind, Sight};
 use crate::provider::source::Availability;
+use crate::provider::target::AT_A_TIME;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -88,9 +90,6 @@ async fn look(
     Ok(looked)
 }
 
-/// How many targets of one place are looked at at a time: findings are small, and what they rest on is not.
-const A_BATCH: usize = 1000;
-
 /// What the targets are held against.
 struct Look<'a, 'c> {
     ctx: &'a Ctx<'c>,
@@ -111,8 +110,8 @@ struct Part {
     unasked: BTreeSet<String>,
     /// Image → whether it can still be launched or pulled, as far as somebody answered.
     images: BTreeMap<ImageRef, Availability>,
-    /// Targets whose images nobody could tell of.
-    unproven: BTreeSet<TargetId>,
+    /// Targets of which nobody could tell whether there is such a finding.
+    unproven: BTreeSet<(FindingKind, TargetId)>,
 }
 
 impl Look<'_, '_> {
@@ -123,8 +122,8 @@ impl Look<'_, '_> {
     /// The targets of one place, batch after batch.
     async fn place(&self, ids: BTreeSet<TargetId>) -> Result<Part, FlowError> {
         let ids: Vec<TargetId> = ids.into_iter().collect();
-        let mut part = Part::default();
-        for batch in ids.chunks(A_BATCH) {
+        let mut part = Part { findings: Vec::with_capacity(ids.len()), ..Part::default() };
+        for batch in ids.chunks(AT_A_TIME) {
             self.batch(&batch.iter().cloned().collect(), &mut part).await?;
         }
         Ok(part)
@@ -135,7 +134,11 @@ impl Look<'_, '_> {
         let read = self.code.get_or_try_init(|| self.read_code());
         // Code that does not answer keeps nobody from asking for the images.
         let seen = async {
-            let sights = sights(ctx, ids, limit).await?;
+            let mut sights = sights(ctx, ids, limit).await?;
+            for (id, why) in look_back(ctx, self.homes, &mut sights, limit).await? {
+                part.unasked.insert(format!("whether the platform took a deployment of {id} back: {why}"));
+                part.unproven.insert((FindingKind::Undone, id));
+            }
             part.ask_for_images(ctx, &sights, limit).await;
             Ok::<_, FlowError>(sights)
         };
@@ -158,7 +161,7 @@ impl Look<'_, '_> {
         let looked_up: Vec<_> = stream::iter(lookups).buffered(SIDE_BY_SIDE).collect().await;
         let view = ctx.store.view()?;
         let look = Lookup(&*view);
-        let mut rollouts = Rollouts::new();
+        let mut rollouts = Rollouts::new(look);
         let witnesses = looked_up
             .into_iter()
             .map(|(id, channel, sight, declared)| witness(look, &mut rollouts, id, channel, sight, declared, &dangling))
@@ -227,12 +230,9 @@ async fn sights(
     }
 }
 
-/// Rollouts under way, read once each: the targets of a channel share one.
-type Rollouts = BTreeMap<Seq, Option<Rollout>>;
-
 fn witness(
     look: Lookup<'_>,
-    rollouts: &mut Rollouts,
+    rollouts: &mut Rollouts<'_>,
     target: TargetId,
     channel: Channel,
     sight: Sight,
@@ -245,7 +245,8 @@ fn witness(
         Some(known) if known.channel != channel => (None, Some(known)),
         known => (known, None),
     };
-    let open = state.open.map(|rollout| under_way(look, rollouts, rollout, &target)).transpose()?;
+    let open = state.open.map(|rollout| rollouts.under_way(rollout, &target)).transpose()?;
+    let is_foreign = recorded.is_some() && rollouts.is_foreign(&channel, &target, &sight)?;
     let (mut declared, mut places) = (BTreeMap::new(), BTreeMap::new());
     for (slot, (declaration, place)) in code {
         places.extend(place.map(|place| (slot.clone(), place)));
@@ -278,27 +279,12 @@ fn witness(
         // A state does not keep `ignore_changes`; only the code itself would tell.
         ignores_image: false,
         sight,
+        is_foreign,
         dangling: dangling.clone(),
         release: state.current.map(|release| release.image),
         hold: state.hold,
         open,
     })
-}
-
-/// A rollout that has not finished, and what it does to this target.
-fn under_way(look: Lookup<'_>, rollouts: &mut Rollouts, rollout: Seq, target: &TargetId) -> Result<Open, FlowError> {
-    if let Entry::Vacant(unread) = rollouts.entry(rollout) {
-        unread.insert(look.rollout(rollout)?);
-    }
-    let begun = rollouts.get(&rollout).and_then(Option::as_ref);
-    let steps = begun.into_iter().flat_map(|begun| begun.steps.iter()).filter(|step| step.target == *target);
-    let mut images = BTreeSet::new();
-    for change in steps.flat_map(|step| step.slots.values()) {
-        // Of a name and where it led, the image is what it led to.
-        let from = change.from.as_deref().and_then(|from| from.rsplit(" → ").next()?.parse().ok());
-        images.extend(from.into_iter().chain([change.to.clone()]));
-    }
-    Ok(Open { rollout, images })
 }
 
 /// Why an image cannot be launched or pulled; `None`: it can, or nobody said.
@@ -337,7 +323,7 @@ impl Part {
             self.images.get(image).is_some_and(|answer| !matches!(answer, Availability::Unknown { .. }))
         };
         let unproven = images.into_iter().filter(|(_, images)| !images.iter().all(told)).map(|(id, _)| id.clone());
-        let unproven: Vec<TargetId> = unproven.collect();
+        let unproven: Vec<_> = unproven.map(|id| (FindingKind::Dangling, id)).collect();
         self.unproven.extend(unproven);
     }
 }

@@ -19,10 +19,12 @@ pub mod pointers;
 mod preflight;
 pub mod record;
 mod resume;
+mod rollouts;
 mod run;
 pub mod scan;
 mod stats;
 pub mod tag;
+mod undone;
 
 pub use abort::abort;
 pub use audit::{Looked, News, record_audit};

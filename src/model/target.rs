@@ -159,6 +159,17 @@ pub struct Observed {
     pub notes: Vec<String>,
 }
 
+impl Observed {
+    /// The newest deployment, where the platform took it back by itself, and why.
+    pub fn undone(&self) -> Option<(&Deployment, &str)> {
+        let deployment = self.deployment.as_ref()?;
+        match &deployment.motion {
+            Motion::RolledBack { reason } => Some((deployment, reason.trim_end_matches('.'))),
+            _ => None,
+        }
+    }
+}
+
 /// What the ledger says a target runs: folded from the steps that succeeded there, not from the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedTarget {

@@ -4,15 +4,14 @@ use super::Sight;
 use super::witnesses::Witnesses;
 use crate::model::{Deployment, Hold, Motion};
 
-/// The platform took the newest deployment back by itself: whoever began it may believe that it succeeded.
+/// The platform took the newest deployment back by itself. One that the ledger did not order is a finding of its own.
 pub(super) fn undone(witnesses: &Witnesses) -> String {
     let Sight::Seen(observed) = &witnesses.sight else { return String::new() };
-    match observed.deployment.as_ref() {
-        Some(Deployment { id, motion: Motion::RolledBack { reason }, .. }) => {
-            format!("; {id} was rolled back by the platform: {}", reason.trim_end_matches('.'))
-        }
-        _ => String::new(),
-    }
+    observed
+        .undone()
+        .filter(|_| !witnesses.is_foreign)
+        .map(|(Deployment { id, .. }, why)| format!("; {id} was rolled back by the platform: {why}"))
+        .unwrap_or_default()
 }
 
 /// A rollout that was given up may have left it at another release than the channel's.

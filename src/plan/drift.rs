@@ -3,7 +3,7 @@
 use super::Sight;
 use super::aside::{behind, held, never, under_way, undone};
 use super::finding::{Blame, Finding, FindingKind, Severity};
-use super::remedy::remedy;
+use super::remedy::{OWN_ID, remedy};
 use super::witnesses::{Declaration, Lost, Silence, Witnesses};
 use crate::model::{Acknowledgement, Digest, FindingId, ImageRef, Observed, Seq, SlotImage, SlotName};
 use jiff::Timestamp;
@@ -56,6 +56,9 @@ pub fn drift(
     let mut findings: Vec<Finding> = targets.iter().flat_map(of_target).collect();
     for finding in &mut findings {
         finding.id = finding.identify();
+        if let Some(remedy) = &mut finding.remedy {
+            *remedy = remedy.replace(OWN_ID, &finding.id.to_string());
+        }
         finding.acknowledge(acknowledgements, now);
     }
     findings.sort();
@@ -100,7 +103,29 @@ fn of_observed(witnesses: &Witnesses, observed: &Observed) -> Vec<Finding> {
         findings.retain(|finding| finding.kind != FindingKind::InSync);
         findings.push(mixed);
     }
+    if let Some(undone) = taken_back(witnesses, observed) {
+        findings.retain(|finding| finding.kind != FindingKind::InSync);
+        findings.push(undone);
+    }
     findings
+}
+
+/// A deployment that is none of the ledger's, and that the platform took back by itself: news, whatever else is wrong.
+fn taken_back(witnesses: &Witnesses, observed: &Observed) -> Option<Finding> {
+    let recorded = witnesses.recorded.as_ref().filter(|_| witnesses.is_foreign)?;
+    let (deployment, why) = observed.undone()?;
+    let list = |images: BTreeSet<&ImageRef>| images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let detail = format!(
+        "{}, which imgctl did not begin, was rolled back by the platform: {why}; whoever began it may believe that it succeeded",
+        deployment.id
+    );
+    let now = observed.slots.values().filter_map(|state| state.image.now()).collect();
+    Some(Finding {
+        recorded: Some(list(recorded.slots.values().collect())),
+        // By its id: the next one that is taken back is another finding.
+        observed: Some(format!("{} → {}", deployment.id, list(now))),
+        ..finding(witnesses, None, FindingKind::Undone, detail)
+    })
 }
 
 /// One slot as the three witnesses have it.
@@ -248,6 +273,7 @@ impl Slot<'_> {
             FindingKind::Floating => format!("nothing pins it: {} can lead elsewhere at any time", self.through()),
             FindingKind::Unreachable => self.unread(witnesses),
             FindingKind::Mixed => format!("it is configured with {now}, and runs something else"),
+            FindingKind::Undone => format!("it is at {now} again{}", undone(witnesses)),
         }
     }
 
@@ -431,6 +457,7 @@ mod tests {
             places: BTreeMap::new(),
             ignores_image: false,
             sight: sight(observed),
+            is_foreign: false,
             dangling: BTreeMap::new(),
             release: Some("web@1.4.2".parse().unwrap()),
             hold: None,
@@ -690,6 +717,48 @@ mod tests {
             said(&disabled),
             ["error dangling world: ami-aaaaaaaa in eu-west-1 is disabled: the next launch fails"]
         );
+    }
+
+    #[test]
+    fn what_the_platform_took_back_is_a_finding_unless_the_ledger_ordered_it() {
+        let undone = |row: &str, is_foreign: bool| {
+            let mut witnesses = Witnesses { is_foreign, ..witnesses(row) };
+            let Sight::Seen(observed) = &mut witnesses.sight else { unreachable!() };
+            let motion = Motion::RolledBack { reason: "1 instance failed.".into() };
+            Arc::make_mut(observed).deployment =
+                Some(Deployment { id: "refresh-1".into(), motion, toward: None, started: None, percent: 0, left: 0 });
+            witnesses
+        };
+        let back = "refresh-1 was rolled back by the platform: 1 instance failed";
+        let believes = "whoever began it may believe that it succeeded";
+        assert_eq!(
+            said(&undone("a | - | a", true)),
+            [format!(
+                "warning undone nobody: refresh-1, which imgctl did not begin, was rolled back by the platform: 1 instance failed; {believes}"
+            )]
+        );
+        assert_eq!(
+            said(&undone("a | a | a", false)),
+            [format!("note in-sync nobody: ami-aaaaaaaa, as released with web@1.4.2; {back}")]
+        );
+        // Where something else is wrong, it is news all the same: that may be known to somebody.
+        for (row, kind) in [("a | b | a", "stale-code"), ("a | - | b", "tampered")] {
+            let both = said(&undone(row, true));
+            assert!(both.len() == 2 && both[0].contains("undone"), "{both:?}");
+            assert!(both[1].contains(kind) && !both[1].contains(back), "{both:?}");
+            let ours = said(&undone(row, false));
+            assert!(ours.len() == 1 && ours[0].contains(kind) && ours[0].contains(back), "{ours:?}");
+        }
+        let open = Witnesses { open: Some(open(&["a", "b"])), ..undone("a | - | a", true) };
+        assert!(said(&open)[0].starts_with("warning undone"), "a rollout of ours under way does not explain it");
+        let id = |deployment: &str| {
+            let mut witnesses = undone("a | - | a", true);
+            let Sight::Seen(observed) = &mut witnesses.sight else { unreachable!() };
+            Arc::make_mut(observed).deployment.as_mut().unwrap().id = deployment.into();
+            seen(&witnesses, &BTreeMap::new())[0].id.clone()
+        };
+        assert_eq!(id("refresh-1"), id("refresh-1"));
+        assert_ne!(id("refresh-1"), id("refresh-2"), "that one was acknowledged says nothing of the next");
     }
 
     #[test]

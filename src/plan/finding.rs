@@ -94,7 +94,7 @@ impl Finding {
             self.severity = Severity::Note;
             self.acknowledged = Some(Acknowledged { by: by.clone(), until: *until, reason: reason.clone() });
         } else {
-            self.detail.push_str(&format!("; that {by} knew of it ({reason}) ended at {until}"));
+            self.detail.push_str(&format!("; that {by} knew of it ({reason}) ended at {until:.0}"));
         }
     }
 
@@ -152,6 +152,8 @@ pub enum FindingKind {
     Conflict,
     /// What runs is not what is configured.
     Mixed,
+    /// The platform took somebody's deployment back: whoever began it may believe that it succeeded.
+    Undone,
     /// Reached by a name that moves.
     Floating,
     /// The ledger has never put an image there.
@@ -197,7 +199,7 @@ impl FindingKind {
             InSync => Severity::None,
             StaleCode if ignores_image => Severity::Note,
             StaleCode if !is_held => Severity::Warning,
-            Floating | Untracked => Severity::Warning,
+            Undone | Floating | Untracked => Severity::Warning,
             StaleCode | Reverted | Tampered | Conflict | Mixed | Gone | Dangling | Unreachable => Severity::Error,
         }
     }
@@ -206,7 +208,7 @@ impl FindingKind {
     pub fn blame(self) -> Blame {
         use FindingKind::*;
         match self {
-            InSync | Unreachable => Blame::Nobody,
+            InSync | Undone | Unreachable => Blame::Nobody,
             StaleCode | Reverted => Blame::Code,
             Tampered | Mixed | Floating | Gone | Dangling => Blame::World,
             Conflict => Blame::CodeAndWorld,
@@ -224,7 +226,7 @@ impl FindingKind {
         use FindingKind::*;
         match self {
             StaleCode | Reverted | Tampered | Conflict | Mixed | Floating | Untracked => true,
-            InSync | Gone | Dangling | Unreachable => false,
+            InSync | Undone | Gone | Dangling | Unreachable => false,
         }
     }
 }

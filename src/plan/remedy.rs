@@ -27,6 +27,9 @@ fn mended_code(place: Option<&CodePlace>, release: &str) -> String {
     }
 }
 
+/// Stands for the finding's own id, which is known when all else is.
+pub(super) const OWN_ID: &str = "{its own id}";
+
 /// What to type next about a finding of this kind.
 pub(super) fn remedy(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind) -> Option<String> {
     use FindingKind::*;
@@ -56,6 +59,7 @@ pub(super) fn remedy(witnesses: &Witnesses, slot: Option<&SlotName>, kind: Findi
             "imgctl record {}@VERSION SOURCE, then: imgctl promote {}@VERSION {}",
             channel.name, channel.name, channel.env
         ),
+        Undone => format!("imgctl drift ack {OWN_ID} --until 7d --reason TEXT"),
         // The slot is gone, and the target is not: it is written down anew.
         Gone if slot.is_some() => promote,
         Gone => format!("bring it back, or mend `{target}` in imgctl.toml"),

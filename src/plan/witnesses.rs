@@ -23,6 +23,8 @@ pub struct Witnesses {
     /// The code leaves the image to others (`ignore_changes`): applying it changes nothing.
     pub ignores_image: bool,
     pub sight: Sight,
+    /// Its newest deployment is none that the ledger has ordered.
+    pub is_foreign: bool,
     /// Images that cannot be launched or pulled any more, each with why.
     pub dangling: BTreeMap<ImageRef, Lost>,
     /// What the channel is at; a rollout that was given up may have left the target elsewhere.

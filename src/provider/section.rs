@@ -264,16 +264,15 @@ impl<'a> Section<'a> {
     }
 
     /// An array of tables under this one; absent is empty.
-    pub fn sections(&self, key: &'static str) -> Vec<Self> {
+    pub fn sections(&self, key: &'static str) -> impl Iterator<Item = Self> {
         let items = self.array(key, "an array of tables ([[…]])").into_iter().flat_map(|items| items.iter());
-        let tables = items.filter_map(|item| {
+        items.filter_map(move |item| {
             let Some(table) = item.get_ref().as_table() else {
                 self.wrong_kind(key, item, "a table");
                 return None;
             };
             Some(self.child(key, item.span(), table, true))
-        });
-        tables.collect()
+        })
     }
 
     /// A table of texts whose keys the user chose, in the order of the file; it must be there and hold one. `wanted` says

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How many entries go into the index at once while it catches up.
 const CHUNK: u64 = 256;
 /// How long the index is waited for when another process has it; then the journal is folded instead.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Journal and index, joined. Valid while the lock is held.
 pub(super) struct Joined {
@@ -187,8 +187,20 @@ impl Shared {
         Ok(Some(walked.good))
     }
 
-    /// The end of the journal, with an unacknowledged write that was cut short moved out of the way.
+    /// The end of the journal, with an unacknowledged write that was cut short moved out of the way. What the view has heard of
+    /// was acknowledged.
     pub fn settle_tail(&self, journal: &Journal, good: &Position, end: &End) -> Result<(), StoreError> {
+        // Most ends are clean, and every write comes by here: only then is the view read for it.
+        let heard = if *end == End::Clean { None } else { view::end(&self.dir) };
+        if let Some(seq) = heard.filter(|seq| *seq > good.seq) {
+            let first = good.seq.next();
+            let what = format!("entries {first} to {seq} are lost: the view has heard of them, and nothing has them");
+            return Err(damaged(journal, good, what));
+        }
+        self.cut_tail(journal, good, end)
+    }
+
+    fn cut_tail(&self, journal: &Journal, good: &Position, end: &End) -> Result<(), StoreError> {
         match end {
             End::Clean => {}
             End::Damaged { what } => return Err(damaged(journal, good, what.clone())),
@@ -208,7 +220,7 @@ impl Shared {
         if matches!(walked.end, End::Clean | End::Torn { .. }) && !(known && applied.seq > good.seq) {
             return Err(Trouble::Index("it holds another history than the journal".to_owned()));
         }
-        self.settle_tail(&journal, &good, &walked.end)?;
+        self.cut_tail(&journal, &good, &walked.end)?;
         let mut end = good.clone();
         while end.seq < applied.seq {
             let (text, next) = lines_after(&index, &end, applied.seq)?;
@@ -241,6 +253,9 @@ impl Shared {
         };
         write_whole(&path, fill, || Ok(()))?;
         self.note_restored(Seq(1), end.seq);
+        if view::end(&self.dir).is_none() {
+            self.note(format!("whether there were entries after {} nobody knows: the view cannot be read", end.seq));
+        }
         Ok(Joined { end, index: Some(index) })
     }
 

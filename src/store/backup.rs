@@ -2,8 +2,9 @@
 
 use super::files::{io, write_whole};
 use super::journal::{self, Journal};
-use super::known::Known;
+use super::known::{Known, damaged};
 use super::lock::Lock;
+use super::prove;
 use super::segments::{self, Part, Seal};
 use super::{DiskStore, StoreError};
 use crate::model::{Entry, Head, Seq};
@@ -119,9 +120,16 @@ fn is_there(copy: &Part, seal: &Seal) -> bool {
     copy.seal().as_ref() == Some(seal) && fs::metadata(&copy.path).is_ok_and(|file| file.len() == seal.bytes)
 }
 
-/// Copies the end of the chain, as long as it is known to be good.
+/// Copies the end of the chain, as long as it is known to be good. It takes the place of the one before: what is damaged must
+/// not take the place of what is whole.
 fn active(known: &Known, to: &Path) -> Result<u64, StoreError> {
     let begin = known.journal.parts().last().map_or(0, |part| part.begin);
+    if let Some(part) = known.journal.parts().last() {
+        let proved = prove::part(&known.journal, part, known.end.offset, None, &|_| ())?;
+        if let Some(what) = proved.broken {
+            return Err(damaged(&known.journal, &proved.end, what));
+        }
+    }
     let path = journal::path(to);
     let mut bytes = 0;
     write_whole(

@@ -5,6 +5,7 @@ use super::attach::line;
 use super::files::io;
 use super::index::Index;
 use super::journal::{self, Journal};
+use super::packed;
 use super::records::{Changes, entry_key};
 use super::segments::Part;
 use super::view;
@@ -55,24 +56,21 @@ impl Copies {
             Some(journal) => journal.parts().iter().map(Source::of).collect::<Result<Vec<_>, _>>()?,
             None => vec![Source { path: journal::path(dir), begin: 0, lines: None }],
         };
-        let mut begins = BTreeMap::new();
-        for (number, part) in parts.iter().enumerate() {
-            let Some(journal) = &part.lines else { continue };
-            let mut lines = journal.lines(0, journal.len()?);
-            while let Some(line) = lines.next_line()? {
-                if let Ok(entry) = line.entry() {
-                    begins.entry(entry.seq.0).or_insert((number, line.begin));
-                }
-            }
-        }
-        let highest = begins.last_key_value().map(|(seq, _)| Seq(*seq)).unwrap_or_default();
         // An index that cannot be read any further still says how far it went: what it had is lost then, and not nothing.
         let said = index.as_ref().and_then(|index| index.applied().ok().flatten()).map(|applied| applied.seq);
         let indexed = index.as_ref().and_then(|index| index.last_entry().ok().flatten());
         let recent = view::salvage(dir).map(|(_, changes)| changes).unwrap_or_default();
         let last = recent.range("e".to_owned().."f".to_owned()).next_back();
-        let kept = last.and_then(|(key, _)| key.get(1..)?.parse().ok()).map(Seq);
-        let top = [said, indexed, kept].into_iter().flatten().fold(highest, Seq::max);
+        let kept = last.and_then(|(key, _)| packed::numbered(key));
+        let known = [said, indexed, kept, view::end(dir)].into_iter().flatten().fold(Seq(0), Seq::max);
+        let mut begins = BTreeMap::new();
+        for (number, part) in parts.iter().enumerate() {
+            let Some(lines) = &part.lines else { continue };
+            let is_active = number + 1 == parts.len();
+            read_part(lines, number, (is_active, known), &mut begins)?;
+        }
+        let highest = begins.last_key_value().map(|(seq, _)| Seq(*seq)).unwrap_or_default();
+        let top = highest.max(known);
         let mut copies = Self { parts, begins, index, recent, top };
         copies.settle_active()?;
         Ok(copies)
@@ -126,4 +124,27 @@ impl Copies {
     pub fn part_at(&self, offset: u64) -> usize {
         self.parts.iter().rposition(|part| part.begin <= offset).unwrap_or_default()
     }
+}
+
+/// Notes where the lines of a part begin that are entries. What a power cut has left of the active part's last write, and no
+/// copy knows of, was never acknowledged, also where some of it is whole.
+fn read_part(
+    lines: &Journal,
+    number: usize,
+    (is_active, known): (bool, Seq),
+    begins: &mut BTreeMap<u64, (usize, u64)>,
+) -> Result<(), StoreError> {
+    let mut last = begins.last_key_value().map_or(Seq(0), |(seq, _)| Seq(*seq));
+    let mut reading = lines.lines(0, lines.len()?);
+    while let Some(line) = reading.next_line()? {
+        match line.entry() {
+            Ok(entry) => {
+                last = entry.seq;
+                begins.entry(entry.seq.0).or_insert((number, line.begin));
+            }
+            Err(_) if is_active && known <= last && lines.is_torn(&line) => break,
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }

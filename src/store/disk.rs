@@ -1,6 +1,5 @@
 //! A ledger in a directory, shared by any number of processes: lock, look, prove, write, let go.
 
-use super::attach;
 use super::feed::{self, Feed};
 use super::files::{io, sync_dir, write_whole};
 use super::index;
@@ -13,6 +12,7 @@ use super::records::{Applied, Batch, Position, Records, Span, View, newer};
 use super::segments;
 use super::view::NoView;
 use super::{LedgerStore, NewerEntry, StoreError};
+use super::{attach, boot};
 use crate::model::{Actor, Entry, Event, IllegalEntry, LedgerView, Seq, ViewError};
 use jiff::Timestamp;
 use std::fs;
@@ -170,6 +170,7 @@ impl Shared {
                 return Err(damaged(&live.known.journal, &walked.good, what));
             }
             live.proved = true;
+            boot::note(&self.dir);
         }
         Ok(())
     }

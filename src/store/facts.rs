@@ -6,7 +6,7 @@
 use crate::model::Facts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +29,7 @@ struct State {
     kept: Option<BTreeMap<String, String>>,
     /// What it does not say yet.
     new: BTreeMap<String, String>,
-    /// What this process needed: kept before what it did not, when there is too much.
+    /// What this process needed of that: kept before what it did not, when there is too much.
     asked: BTreeSet<String>,
 }
 
@@ -70,9 +70,7 @@ impl Facts for FactFile {
     }
 
     fn keep(&self, key: &str, value: &str) {
-        let mut state = self.lock();
-        state.asked.insert(key.to_owned());
-        state.new.insert(key.to_owned(), value.to_owned());
+        self.lock().new.insert(key.to_owned(), value.to_owned());
     }
 }
 
@@ -105,40 +103,47 @@ fn fact(line: &str) -> Option<(String, String)> {
     if whole { serde_json::from_str(fact).ok() } else { None }
 }
 
-fn line((key, value): &(String, String)) -> std::io::Result<String> {
+fn line(key: &str, value: &str) -> std::io::Result<String> {
     let fact = serde_json::to_string(&[key, value])?;
     Ok(format!("{:08x} {fact}\n", crc32fast::hash(fact.as_bytes())))
 }
 
-/// Joins what is new with what the file says by now, and puts it in place in one go.
+/// Joins what is new with what the file says by now, and puts it in place in one go. One line of it is in memory at a time.
 fn write(path: &Path, new: &BTreeMap<String, String>, asked: &BTreeSet<String>) -> std::io::Result<()> {
     // Whoever is at it now is not waited for: what is not kept is asked again.
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"))?;
     lock.try_lock()?;
-    let mut facts = read(path);
-    facts.retain(|(key, _)| !new.contains_key(key));
-    facts.extend(new.clone());
-    let lines: Vec<(String, bool)> =
-        facts.iter().map(|fact| Ok((line(fact)?, asked.contains(&fact.0)))).collect::<std::io::Result<_>>()?;
-    let text = [format!("{HEAD}\n")].into_iter().chain(bounded(lines, MOST_FACTS, MOST_BYTES - HEAD.len() - 1));
+    let before = read(path);
+    let others = || before.iter().map(|(key, value)| (key, value)).filter(|(key, _)| !new.contains_key(*key));
+    let facts = || others().chain(new);
+    let length = |(key, value): (&String, &String)| {
+        let in_use = asked.contains(key) || new.contains_key(key);
+        Ok((line(key, value)?.len(), in_use))
+    };
+    let lengths: Vec<(usize, bool)> = facts().map(length).collect::<std::io::Result<_>>()?;
+    let stays = bounded(&lengths, MOST_FACTS, MOST_BYTES - HEAD.len() - 1);
     let under_way = path.with_extension("new");
-    let mut file = File::create(&under_way)?;
-    file.write_all(text.collect::<String>().as_bytes())?;
+    let mut file = BufWriter::new(File::create(&under_way)?);
+    writeln!(file, "{HEAD}")?;
+    for (_, (key, value)) in facts().enumerate().filter(|(at, _)| stays.contains(at)) {
+        file.write_all(line(key, value)?.as_bytes())?;
+    }
+    file.flush()?;
     // Without fsync: what a power cut leaves of it does not pass its checksums.
     fs::rename(&under_way, path)
 }
 
-/// Of too many lines, the newest of those that were asked for and then the newest of the others, in their order.
-fn bounded(lines: Vec<(String, bool)>, most: usize, bytes: usize) -> Vec<String> {
-    let mut by_worth: Vec<(usize, &(String, bool))> = lines.iter().enumerate().collect();
-    by_worth.sort_by_key(|(at, (_, asked))| (std::cmp::Reverse(*asked), std::cmp::Reverse(*at)));
+/// Which lines stay, told by their lengths and whether they are in use: of too many, the newest of those that are and then
+/// the newest of the others.
+fn bounded(lines: &[(usize, bool)], most: usize, bytes: usize) -> BTreeSet<usize> {
+    let mut by_worth: Vec<(usize, &(usize, bool))> = lines.iter().enumerate().collect();
+    by_worth.sort_by_key(|(at, (_, in_use))| (std::cmp::Reverse(*in_use), std::cmp::Reverse(*at)));
     let mut room = bytes;
-    let fits = |(at, (line, _)): (usize, &(String, bool))| {
-        room = room.checked_sub(line.len())?;
+    let fits = |(at, (length, _)): (usize, &(usize, bool))| {
+        room = room.checked_sub(*length)?;
         Some(at)
     };
-    let stays: BTreeSet<usize> = by_worth.into_iter().take(most).map_while(fits).collect();
-    lines.into_iter().enumerate().filter(|(at, _)| stays.contains(at)).map(|(_, (line, _))| line).collect()
+    by_worth.into_iter().take(most).map_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -221,14 +226,9 @@ mod tests {
 
     #[test]
     fn of_too_many_facts_those_in_use_and_the_newest_stay() {
-        let lines = || {
-            ["a", "b", "c", "d"]
-                .into_iter()
-                .zip([true, false, true, false])
-                .map(|(line, asked)| (line.to_owned(), asked))
-        };
-        assert_eq!(bounded(lines().collect(), 4, 4), ["a", "b", "c", "d"]);
-        assert_eq!(bounded(lines().collect(), 3, 4), ["a", "c", "d"]);
-        assert_eq!(bounded(lines().collect(), 4, 1), ["c"]);
+        let lines = [true, false, true, false].map(|in_use| (1, in_use));
+        assert_eq!(bounded(&lines, 4, 4), [0, 1, 2, 3].into());
+        assert_eq!(bounded(&lines, 3, 4), [0, 2, 3].into());
+        assert_eq!(bounded(&lines, 4, 1), [2].into());
     }
 }

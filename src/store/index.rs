@@ -1,5 +1,6 @@
 //! sled: the whole ledger by key. Nothing here is trusted: what it says is proved against the journal, and can be rebuilt.
 
+use super::packed;
 use super::records::{Applied, Changes, Records, Span, applied, range_over};
 use crate::model::{Order, Seq, ViewError};
 use sled::{Config, Db};
@@ -48,7 +49,7 @@ pub(super) enum OpenError {
 }
 
 /// A record as sled has it.
-type Row = (sled::IVec, sled::IVec);
+pub(super) type Row = (sled::IVec, sled::IVec);
 
 /// Records in key order.
 pub(super) struct Rows<'i> {
@@ -56,10 +57,13 @@ pub(super) struct Rows<'i> {
     rows: Option<sled::Iter>,
     /// Read, and not asked for yet.
     page: VecDeque<Row>,
+    size: usize,
 }
 
 /// How many rows are read under one guard: a guard costs as much as a row.
 const PAGE: usize = 256;
+/// How many of those that hold lines, which are long.
+const LINES: usize = 16;
 
 impl Iterator for Rows<'_> {
     type Item = Result<Row, ViewError>;
@@ -68,9 +72,9 @@ impl Iterator for Rows<'_> {
         if let Some(row) = self.page.pop_front() {
             return Some(Ok(row));
         }
-        let (rows, page) = (self.rows.as_mut()?, &mut self.page);
+        let (rows, page, size) = (self.rows.as_mut()?, &mut self.page, self.size);
         let read = self.index.guarded(|_| {
-            for row in rows.take(PAGE) {
+            for row in rows.take(size) {
                 page.push_back(row?);
             }
             Ok(())
@@ -142,13 +146,28 @@ impl Index {
             return Ok(());
         }
         let mut batch = sled::Batch::default();
-        for (key, value) in changes {
+        for (key, value) in self.packed(changes)? {
             match value {
                 Some(value) => batch.insert(key.into_bytes(), value.into_bytes()),
                 None => batch.remove(key.into_bytes()),
             }
         }
         self.limited(move |db| db.apply_batch(batch))
+    }
+
+    /// The same changes, with the entries' lines in the rows that they have here.
+    fn packed(&self, mut changes: Changes) -> Result<Changes, ViewError> {
+        let mut rest = changes.split_off("e");
+        changes.append(&mut rest.split_off("f"));
+        let lines: Vec<_> =
+            rest.iter().filter_map(|(key, line)| Some((packed::numbered(key)?, line.as_deref()))).collect();
+        for lines in lines.chunk_by(|a, b| packed::row_key(a.0) == packed::row_key(b.0)) {
+            let Some((seq, _)) = lines.first() else { continue };
+            let key = packed::row_key(*seq);
+            let row = self.guarded(|db| db.get(&key))?.map(|row| self.text(&row)).transpose()?;
+            changes.insert(key, Some(packed::with(row.as_deref(), lines.iter().copied())));
+        }
+        Ok(changes)
     }
 
     fn behind(&self) -> MutexGuard<'_, Changes> {
@@ -182,8 +201,8 @@ impl Index {
     pub fn last_entry(&self) -> Result<Option<Seq>, ViewError> {
         self.settle()?;
         let last = self.guarded(|db| db.scan_prefix("e").next_back().transpose())?;
-        let key = last.map(|(key, _)| self.text(&key)).transpose()?;
-        Ok(key.and_then(|key| key.get(1..)?.parse().ok()).map(Seq))
+        let last = last.map(|(key, row)| Ok((self.text(&key)?, self.text(&row)?))).transpose()?;
+        Ok(last.and_then(|(key, row)| packed::last(&key, &row)))
     }
 
     /// Why it must be replaced, if it must.
@@ -196,7 +215,8 @@ impl Index {
         // What is still behind is handed over first; if that fails, so will reading.
         drop(self.settle());
         let rows = self.db.as_ref().map(|db| db.range(from.as_bytes()..to.as_bytes()));
-        Rows { index: self, rows, page: VecDeque::with_capacity(PAGE) }
+        let size = if from.starts_with('e') { LINES } else { PAGE };
+        Rows { index: self, rows, page: VecDeque::with_capacity(size), size }
     }
 
     /// sled panics on damage that it notices too late; here that is an error like any other.
@@ -204,7 +224,7 @@ impl Index {
         let db = self.sound()?;
         match quietly(|| act(db)) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.give_up(error.to_string())),
+            Ok(Err(error)) => Err(self.give_up(said(&error))),
             Err(panic) => Err(self.give_up(panic)),
         }
     }
@@ -217,7 +237,7 @@ impl Index {
         let db = self.sound()?.clone();
         match within(WRITE_LIMIT, move || act(&db)) {
             Some(Ok(Ok(value))) => Ok(value),
-            Some(Ok(Err(error))) => Err(self.give_up(error.to_string())),
+            Some(Ok(Err(error))) => Err(self.give_up(said(&error))),
             Some(Err(panic)) => Err(self.give_up(panic)),
             None => Err(self.give_up(format!("it did not take a write within {} s", WRITE_LIMIT.as_secs()))),
         }
@@ -252,8 +272,14 @@ impl Records for Index {
         if let Some(value) = self.behind().get(key) {
             return Ok(value.clone());
         }
-        let value = self.guarded(|db| db.get(key))?;
-        value.map(|value| self.text(&value)).transpose()
+        let line = packed::numbered(key);
+        let row = line.map(packed::row_key);
+        let value = self.guarded(|db| db.get(row.as_deref().unwrap_or(key)))?;
+        let value = value.map(|value| self.text(&value)).transpose()?;
+        Ok(match line {
+            Some(seq) => value.and_then(|row| packed::line(&row, seq).map(str::to_owned)),
+            None => value,
+        })
     }
 
     fn range(&self, span: &Span, limit: usize) -> Result<Vec<(String, String)>, ViewError> {
@@ -318,8 +344,16 @@ fn open_once(path: &Path) -> Result<Db, OpenError> {
     }
 }
 
+/// In words: of corruption, sled tells places in its own file, as a program would.
+fn said(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { .. } => "sled's file holds what it did not write there".to_owned(),
+        error => error.to_string(),
+    }
+}
+
 fn classify(error: &sled::Error) -> OpenError {
-    let sled::Error::Io(io) = error else { return OpenError::Broken(error.to_string()) };
+    let sled::Error::Io(io) = error else { return OpenError::Broken(said(error)) };
     match io.kind() {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem

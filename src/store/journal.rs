@@ -3,7 +3,7 @@
 use super::files::{io, keep_aside};
 use super::records::Position;
 use super::segments::{self, Part};
-use super::{StoreError, crash};
+use super::{StoreError, boot, crash};
 use crate::model::{Entry, Seq};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -24,7 +24,8 @@ pub(super) struct Journal {
 pub(super) enum End {
     /// At the last byte.
     Clean,
-    /// Before bytes that are no entry and have no entry after them: a write that was cut short.
+    /// Before bytes that are no entry and have no entry after them, or that a power cut has left of a write: one that was
+    /// cut short.
     Torn { what: String },
     /// Before bytes that are not the next entry, though entries come after them.
     Damaged { what: String },
@@ -178,15 +179,36 @@ impl Journal {
                     left -= 1;
                 }
                 Err(what) => {
-                    // An entry in another's place was acknowledged, as one further on.
+                    if self.is_torn(&line) {
+                        return Ok(Walked { good, end: End::Torn { what } });
+                    }
+                    // An entry in another's place was acknowledged, as one further on. A process that dies leaves no holes.
                     let later = line.entry().is_ok_and(|entry| entry.seq > good.seq);
-                    let whole = later || any_entry_after(&mut lines, good.seq)?;
+                    let zeros = self.is_hole(&line) && self.directory().is_some_and(boot::is_this);
+                    let whole = later || zeros || any_entry_after(&mut lines, good.seq)?;
                     let end = if whole { End::Damaged { what } } else { End::Torn { what } };
                     return Ok(Walked { good, end });
                 }
             }
         }
         Ok(Walked { good, end: End::Clean })
+    }
+
+    /// Whether a power cut can have left this, the first line that is no entry: sectors of the last write are missing, and
+    /// perhaps later ones are there.
+    fn is_hole(&self, line: &Line<'_>) -> bool {
+        let begin = self.parts.last().and_then(|active| line.begin.checked_sub(active.begin));
+        begin.is_some_and(|begin| boot::has_holes(line.bytes, begin, true, !line.whole))
+    }
+
+    /// Whether a power cut has left this line of the last write. Whoever knows of an entry that stood there has to say so before
+    /// this is asked.
+    pub fn is_torn(&self, line: &Line<'_>) -> bool {
+        self.is_hole(line) && self.directory().is_some_and(boot::is_another)
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        self.parts.last()?.path.parent()
     }
 
     /// Proves the end of the chain: at least its last 64 KiB before byte `to`.

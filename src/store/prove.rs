@@ -3,7 +3,8 @@
 use super::StoreError;
 use super::index::Index;
 use super::journal::{Journal, Line};
-use super::records::{Position, entry_key};
+use super::packed::Lines;
+use super::records::Position;
 use super::segments::Part;
 use crate::model::{Digest, Entry, Seq};
 use sha2::{Digest as _, Sha256};
@@ -83,9 +84,11 @@ pub(super) fn part(
             break;
         }
         if let Some(index) = index.filter(|_| differs.is_none()) {
-            let rows = beside.get_or_insert_with(|| index.rows(&entry_key(link.seq), "f"));
-            let same = rows.next().transpose()?.is_some_and(|(_, value)| value.as_ref() == line.bytes());
-            differs = (!same).then_some(link.seq);
+            let beside = match &mut beside {
+                Some(beside) => beside,
+                none => none.insert(Lines::of(index, link.seq)?),
+            };
+            differs = (!beside.next_is(link.seq, line.bytes())?).then_some(link.seq);
         }
         *good = Last { seq: link.seq, hash: link.hash, offset: line.end };
         if line.end - reported >= REPORT {

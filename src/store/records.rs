@@ -15,9 +15,9 @@ pub(super) const APPLIED: &str = "!applied";
 /// The first entry that this imgctl could not fold.
 pub(super) const NEWER: &str = "!newer";
 
-/// The version of the keyed records. Raise it whenever `transition` makes other records from the same entries: an
-/// index of another version is built again from the journal.
-pub(super) const FOLD: u32 = 5;
+/// The version of the keyed records. Raise it whenever `transition` makes other records from the same entries, or an
+/// index keeps them otherwise: an index of another version is built again from the journal.
+pub(super) const FOLD: u32 = 6;
 
 /// Keys to be set (`Some`) or removed (`None`), all at once.
 pub(super) type Changes = BTreeMap<String, Option<String>>;

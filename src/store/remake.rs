@@ -1,6 +1,6 @@
 //! Bringing the view back: from the index or the journal, when it is missing, damaged, far behind or of another history.
 
-use super::attach::Trouble;
+use super::attach::{PATIENCE, Trouble};
 use super::disk::Shared;
 use super::files::{io, name, set_aside};
 use super::index::{self, Index};
@@ -57,6 +57,14 @@ impl Shared {
         *live = None;
         self.make_view(Miss::NoView(NoView::Unusable(error.to_string())))?;
         self.attach(live)
+    }
+
+    /// Whether the index can be read and is as another version of imgctl keeps it.
+    pub fn is_of_another_version(&self) -> bool {
+        let path = index::path(&self.dir);
+        let index = path.exists().then(|| self.lease.open(&path, PATIENCE).ok()).flatten();
+        let applied = index.and_then(|index| index.applied().ok().flatten());
+        applied.is_some_and(|applied| !applied.is_ours())
     }
 
     fn make_view(&self, miss: Miss) -> Result<(), StoreError> {

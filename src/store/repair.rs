@@ -8,6 +8,7 @@ use super::index::{self, Index};
 use super::journal::{self, Journal};
 use super::known::damaged;
 use super::live::{Live, Miss};
+use super::packed::Lines;
 use super::records::Position;
 use super::remake::Replay;
 use super::segments;
@@ -189,16 +190,16 @@ impl DiskStore {
 
 /// In what the index's copies of the lines differ from the journal's own.
 fn lines_differ(index: &Index, journal: &Journal) -> Result<Option<String>, StoreError> {
-    let mut rows = index.rows("e", "f");
+    let mut lines = Lines::of(index, Seq(1))?;
     let mut found = None;
     journal.walk(&Position::start(), journal.len()?, &mut |entry, _| {
-        let row = rows.next().transpose()?;
-        if found.is_none() && row.is_none_or(|(_, value)| value.as_ref() != entry.line().as_bytes()) {
+        if found.is_none() && !lines.next_is(entry.seq, entry.line().as_bytes())? {
             found = Some(format!("entry {} is not in the index as the journal has it", entry.seq));
         }
         Ok(())
     })?;
-    Ok(found.or_else(|| rows.next().map(|_| "the index has further entries".to_owned())))
+    let more = found.is_none() && !lines.is_done()?;
+    Ok(found.or_else(|| more.then(|| "the index has further entries".to_owned())))
 }
 
 impl Copies {

@@ -40,13 +40,14 @@ pub struct Verified {
 }
 
 impl DiskStore {
-    /// Walks the journal, the index and the view, and changes none of them. `progress` hears of bytes of the journal:
-    /// done, of all. With `replay` every entry is folded again as well; for a short ledger that is always done.
+    /// Walks the journal, the index and the view, and changes none of them that this version of imgctl has made. `progress`
+    /// hears of bytes of the journal: done, of all. With `replay` every entry is folded again as well; for a short ledger
+    /// that is always done.
     ///
     /// The first bad entry or record is the error, with its file and, in the journal, its byte offset.
     pub fn verify(&self, replay: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
         let shared = &self.shared;
-        let _live = shared.live();
+        let mut live = shared.live();
         let _lock = match shared.lock() {
             Err(StoreError::Io { source, .. })
                 if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
@@ -55,6 +56,11 @@ impl DiskStore {
             }
             lock => lock?,
         };
+        if shared.is_of_another_version() {
+            // No damage, but what follows an upgrade: the first one to write makes both again, and so does this.
+            shared.join()?;
+            shared.attach(&mut live)?;
+        }
         let journal = self.journal()?;
         let index = self.index();
         let usable = index.as_ref().ok().and_then(|index| index.as_ref().ok()).cloned();

@@ -6,6 +6,7 @@ mod history;
 mod conformance;
 mod recovery;
 mod damage;
+mod holes;
 mod sharing;
 mod transfer;
 mod wire;

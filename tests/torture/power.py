@@ -85,11 +85,19 @@ def tree(root: Path) -> dict[str, bytes | None]:
     return {name: path.read_bytes() if path.is_file() else None for name, path in found.items()}
 
 
+def machine_after(disk: Disk, root: Path, how: Cut) -> None:
+    """A machine that comes back has another boot id than the one that the ledger was written on."""
+    disk.write_after(root, how)
+    boot = root / "ledger" / "boot"
+    if boot.exists():
+        boot.write_text("of the machine before\n")
+
+
 def comes_back(yard: Yard, case: Case, deed: Deed, run: Run, disk: Disk, cut: int, number: int) -> None:
     """The machine after one power cut. `disk` has all writes before it."""
     how = Cut(case.dice)
     root = case.work / f"cut-{number}"
-    disk.write_after(root, how)
+    machine_after(disk, root, how)
     lines = run.known_at(cut)
     case.note(f"-- power cut {number} after write {cut} of {len(run.ops)}; {how}; {len(lines)} entries acknowledged")
     known, tail = Known(deed.known.imgctl.over(root / "ledger"), list(lines)), run.last[len(lines) :]
@@ -122,7 +130,7 @@ def cut_again(yard: Yard, case: Case, known: Known, tail: list[str]) -> tuple[Kn
     for op in run.ops[:cut]:
         disk.apply(op)
     again = root.with_name(root.name + "-again")
-    disk.write_after(again, how)
+    machine_after(disk, again, how)
     lines = run.known_at(cut)
     case.note(f"-- and again after write {cut} of {len(run.ops)}; {how}; {len(lines)} entries acknowledged")
     return Known(known.imgctl.over(again / "ledger"), list(lines)), run.last[len(lines) :] if answer.ok else tail
@@ -160,7 +168,7 @@ def lying(yard: Yard, case: Case) -> Tally:
         disk.apply(op)
     cut = Cut(case.dice)
     cut.how = cut.names_how = "none"
-    disk.write_after(case.work / "cut", cut)
+    machine_after(disk, case.work / "cut", cut)
     lines = run.known_at(len(run.ops))
     shadow = replace(case, told=[], found={})
     lives_on(shadow, Known(deed.known.imgctl.over(case.work / "cut" / "ledger"), lines))

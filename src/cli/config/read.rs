@@ -4,7 +4,7 @@ use super::{AmiScan, AwsConfig, ChannelConfig, Config, IacSource, OnFailure, Reg
 use super::{pointers, rules};
 use crate::iac::FORMATS;
 use crate::model::selector::is_tag;
-use crate::model::{Channel, EnvName, ImageName, ParseError, Region, TargetId};
+use crate::model::{Channel, EnvName, ImageName, ParseError, Region, SlotName, TargetId};
 use crate::plan::naming::{Naming, Pattern};
 use crate::provider::anchor::{self, AnchorSpec};
 use crate::provider::aws::Access;
@@ -12,7 +12,7 @@ use crate::provider::notice::{self, NoticeSpec};
 use crate::provider::section::Section;
 use crate::provider::state::{StateAddress, StateSpec};
 use crate::provider::target::spec::{self, KINDS, TargetSpec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use toml::Spanned;
@@ -175,7 +175,14 @@ fn chosen<T: FromStr<Err = ParseError>>(section: &Section<'_>, name: &Spanned<St
 struct Seen {
     ids: BTreeMap<TargetId, Channel>,
     /// The object in words → every target that is it.
-    objects: BTreeMap<String, Vec<TargetSpec>>,
+    objects: BTreeMap<String, Vec<Same>>,
+}
+
+/// What another target has of the same object; empty: all of it.
+struct Same {
+    id: TargetId,
+    channel: Channel,
+    containers: BTreeSet<SlotName>,
 }
 
 fn read_channel(
@@ -189,7 +196,7 @@ fn read_channel(
     for target in section.sections("targets") {
         targets.extend(read_target(target, channel, place, region, seen));
     }
-    let iac = section.sections("iac").into_iter().filter_map(|iac| read_iac(iac, place)).collect();
+    let iac = section.sections("iac").filter_map(|iac| read_iac(iac, place)).collect();
     let on_failure = section.choice("on_failure", &[("rollback", OnFailure::Rollback), ("stop", OnFailure::Stop)]);
     let require_reason = section.flag("require_reason").unwrap_or_default();
     let parallel = section.number("parallel", 1..=100).and_then(|parallel| usize::try_from(parallel.into_inner()).ok());
@@ -249,11 +256,11 @@ fn read_target(
 
 /// Two targets that move one object would undo each other, each believing that somebody else did.
 fn note_object(section: &Section<'_>, spec: &TargetSpec, seen: &mut Seen) {
-    let others = seen.objects.entry(spec.object()).or_default();
     let containers = spec.settings.containers();
-    let overlaps = |other: &&TargetSpec| {
-        let theirs = other.settings.containers();
-        containers.is_empty() || theirs.is_empty() || !containers.is_disjoint(&theirs)
+    // Hardly an object has two, and a vector would keep room for four.
+    let others = seen.objects.entry(spec.object()).or_insert_with(|| Vec::with_capacity(1));
+    let overlaps = |other: &&Same| {
+        containers.is_empty() || other.containers.is_empty() || !containers.is_disjoint(&other.containers)
     };
     if let (Some(other), Some(named)) = (others.iter().find(overlaps), section.text(spec.settings.key())) {
         let title = format!("two targets are {}", spec.object());
@@ -261,7 +268,7 @@ fn note_object(section: &Section<'_>, spec: &TargetSpec, seen: &mut Seen) {
         let help = "an object follows one channel, once: take one of the two out".to_owned();
         section.fault_with_help(named.span(), title, label, Some(help));
     }
-    others.push(spec.clone());
+    others.push(Same { id: spec.id.clone(), channel: spec.channel.clone(), containers });
 }
 
 fn note_id(section: &Section<'_>, id: &Spanned<TargetId>, channel: &Channel, seen: &mut Seen) {

@@ -108,6 +108,16 @@ pub trait Observe: Send + Sync {
     /// they do not tell.
     async fn author(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError>;
 
+    /// What was made for it that is newer than what it stands at, as far as that is known without asking.
+    fn overtaken(&self, _: &Observed) -> Option<Revision> {
+        None
+    }
+
+    /// The platform's newest deployment, where a look at many targets leaves it out because it costs a call for each.
+    async fn newest_deployment(&self) -> Result<Option<Deployment>, TargetError> {
+        Ok(None)
+    }
+
     /// Who pointed this slot to what it is now, by the log of calls (CloudTrail); `None`: there is none, or it does not
     /// tell.
     async fn mover(&self, _: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
@@ -191,6 +201,10 @@ fn by_place<P: Ord>(ids: &BTreeSet<TargetId>, place: impl Fn(&TargetId) -> Optio
     }
     places.into_values().collect()
 }
+
+/// How many targets of one place are looked at at a time, where there are more: what is read of each is many times what is
+/// said of it.
+pub const AT_A_TIME: usize = 1000;
 
 /// How much a survey reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

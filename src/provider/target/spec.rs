@@ -166,7 +166,7 @@ pub const KINDS: &[(&str, Reader)] = &[
 ///
 /// # Errors
 /// The first target that needs a region and has none, where none is configured either.
-pub fn fleet(specs: Vec<TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, TargetId> {
+pub fn fleet(specs: impl IntoIterator<Item = TargetSpec>, aws: &Arc<Aws>) -> Result<Box<dyn Fleet>, TargetId> {
     let placed =
         |id: &TargetId, region: Option<Region>| region.or_else(|| aws.region().cloned()).ok_or_else(|| id.clone());
     // One fleet for each set of credentials: what is batched is asked of one account.

@@ -21,8 +21,8 @@ mod merges;
 pub(super) use layers::Layers;
 
 use super::crash;
-use super::records::{Applied, Changes};
-use crate::model::ViewError;
+use super::records::{Applied, Changes, applied};
+use crate::model::{Seq, ViewError};
 use cache::Cache;
 use current::{Current, NotCurrent};
 use recent::Recent;
@@ -74,6 +74,12 @@ impl From<std::io::Error> for NoView {
     fn from(error: std::io::Error) -> Self {
         Self::Unusable(error.to_string())
     }
+}
+
+/// The newest entry that the view in `dir` has heard of; `None` if it cannot be read.
+pub fn end(dir: &Path) -> Option<Seq> {
+    let (files, layers) = Files::open(dir).ok()?;
+    Some(applied(&layers).ok()?.map_or(files.base().seq, |applied| applied.seq))
 }
 
 impl Files {

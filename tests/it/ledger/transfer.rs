@@ -256,3 +256,51 @@ fn a_chain_of_what_cannot_have_happened_is_refused() {
     }
     assert!(!dir.path().join("target").exists());
 }
+
+#[test]
+fn a_backup_is_not_overwritten_with_damage() {
+    let [dir, to] = [tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap()];
+    let store = create(dir.path());
+    for number in 1..40 {
+        store.append(at(number), &ana(), &held("web/prod", "kept")).unwrap();
+    }
+    store.backup(to.path(), &mut |_, _| ()).unwrap();
+    drop(store);
+    let (journal, copy) = (dir.path().join("journal.jsonl"), to.path().join("journal.jsonl"));
+    let whole = std::fs::read(&copy).unwrap();
+    let mut bad = std::fs::read(&journal).unwrap();
+    bad[900] ^= 1;
+    std::fs::write(&journal, bad).unwrap();
+    match open(dir.path()).backup(to.path(), &mut |_, _| ()) {
+        Err(StoreError::Damaged { file, .. }) => assert_eq!(file, journal),
+        other => panic!("{other:?}"),
+    }
+    assert!(std::fs::read(&copy).unwrap() == whole, "the good one stays");
+}
+
+#[test]
+fn what_the_view_has_heard_of_is_never_cut_off_as_a_torn_write() {
+    let [from, to] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let store = create(from.path());
+    for number in 1..40 {
+        store.append(at(number), &ana(), &held("web/prod", "kept")).unwrap();
+    }
+    let (imported, _) = import(&to.path().join("ledger"), &exported(&store)).unwrap();
+    drop((store, imported));
+    let dir = to.path().join("ledger");
+    fs::remove_dir_all(dir.join("index")).unwrap();
+    let journal = dir.join("journal.jsonl");
+    let bytes = fs::read(&journal).unwrap();
+    fs::write(&journal, &bytes[..bytes.len() - 10]).unwrap();
+    // Either the view still has the line, or this is said; the number is not given to another entry.
+    match open(&dir).append(at(99), &ana(), &held("web/prod", "next")) {
+        Ok(entry) => assert_eq!(entry.seq, Seq(41)),
+        Err(StoreError::Damaged { what, .. }) => assert!(what.contains("entries 40 to 40 are lost"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    match open(&dir).repair(&mut |_, _| ()) {
+        Ok(repaired) => assert!(repaired.head.seq >= Seq(40)),
+        Err(StoreError::Lost { lost, .. }) => assert_eq!(lost, [Seq(40)]),
+        other => panic!("{other:?}"),
+    }
+}

@@ -6,6 +6,7 @@ mod groups;
 mod parameters;
 mod read_only;
 mod services;
+mod undone;
 
 use crate::support::desk::Desk;
 use serde_json::{Value, json};

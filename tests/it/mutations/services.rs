@@ -24,7 +24,7 @@ fn what_is_done_to_a_service_is_told_as_what_it_is() {
         ("svc-strays", vec![json!({"kind": "stray", "image": bad, "count": 1})], "mixed"),
         ("svc-scaled", vec![json!({"kind": "scale", "size": 2})], "in-sync"),
         ("svc-by-tag", vec![json!({"kind": "update", "image": by_tag, "at_once": true})], "floating"),
-        ("svc-given-up", vec![json!({"kind": "update", "image": dying})], "in-sync"),
+        ("svc-given-up", vec![json!({"kind": "update", "image": dying})], "undone"),
         ("svc-deleted", vec![json!({"kind": "delete"})], "gone"),
     ];
     let target = |(name, ..): &Row| {

@@ -1,5 +1,6 @@
 """POST /_lab/drift: changes made behind imgctl's back, as a colleague, a console or another tool makes them."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,9 @@ from moto.autoscaling.models import ASG_NAME_TAG, InstanceState
 from emulator.control_groups import show_group, template_data
 from emulator.control_input import Body, ControlError, group_of, required
 from emulator.patches.launch_templates import inherited
+from emulator.refresh.api import active, history
+from emulator.refresh.model import Refresh
+from emulator.refresh.worker import run
 
 
 def _template(group: Any) -> Any:
@@ -222,6 +226,19 @@ def scale(group: Any, body: Body) -> Body:
     return {"desired": group.desired_capacity}
 
 
+def refresh(group: Any, body: Body) -> Body:
+    """A refresh to a new version with another AMI, as Terraform begins one for a group with `auto_rollback`."""
+    if active(group.autoscaling_backend, group):
+        raise ControlError(f"group {group.name} has a refresh under way")
+    version = str(_new_version(group, body).number)
+    desired = {"LaunchTemplate": {"LaunchTemplateId": _template(group).id, "Version": version}}
+    preferences = {"AutoRollback": True, "InstanceWarmup": 0, "MinHealthyPercentage": 0}
+    begun = Refresh(group.autoscaling_backend, group, preferences, desired, "Rolling")
+    history(group.autoscaling_backend, group.name).insert(0, begun)
+    threading.Thread(target=run, args=(begun,), daemon=True).start()
+    return {"version": version, "refresh": begun.id}
+
+
 KINDS: dict[str, Callable[[Any, Body], Body]] = {
     "new-version": new_version,
     "template-version": template_version,
@@ -246,6 +263,7 @@ KINDS: dict[str, Callable[[Any, Body], Body]] = {
     "standby": _mark(_put("lifecycle_state", "Standby")),
     "scale": scale,
     "delete-group": delete_group,
+    "refresh": refresh,
 }
 
 

@@ -2,8 +2,17 @@
 
 use super::{Told, attribution, kind, name, wrong};
 use crate::plan::{Finding, Severity};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// What a path may hold as it is: unreserved characters (RFC 3986 §2.3) and what parts it.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// A file's path as a URI reference (SARIF 2.1.0 §3.10.1).
+fn uri(path: &str) -> String {
+    utf8_percent_encode(path, PATH).to_string()
+}
 
 pub fn sarif(told: &Told<'_>) -> String {
     let notable: Vec<&&Finding> = told.findings.iter().filter(|finding| finding.severity > Severity::None).collect();
@@ -73,7 +82,7 @@ fn location(finding: &Finding) -> Value {
         code.filter(|place| !place.is_piped() && !place.source.contains("://")).map(|place| place.source.as_str());
     let mut location = json!({
         "physicalLocation": {
-            "artifactLocation": { "uri": file.unwrap_or("imgctl.toml") },
+            "artifactLocation": { "uri": uri(file.unwrap_or("imgctl.toml")) },
             "region": { "startLine": 1 },
         },
         "logicalLocations": logical,
@@ -82,4 +91,15 @@ fn location(finding: &Finding) -> Value {
         fields.insert("message".to_owned(), json!({ "text": format!("{} ({})", place.address, place.source) }));
     }
     location
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uri;
+
+    #[test]
+    fn a_path_is_a_uri_reference() {
+        assert_eq!(uri("infra/web-1_prod~2.tfstate"), "infra/web-1_prod~2.tfstate");
+        assert_eq!(uri("my infra/größe:1#2%.tfstate"), "my%20infra/gr%C3%B6%C3%9Fe%3A1%232%25.tfstate");
+    }
 }

@@ -113,6 +113,17 @@ impl Observe for AsgTarget {
         self.templates.author_of(&template, number).await
     }
 
+    fn overtaken(&self, observed: &Observed) -> Option<Revision> {
+        let (facts, region) = (&self.templates.facts, &self.spec.region);
+        let stand = Stand::parse(&observed.revision)?;
+        let newer = stand.newest(|template| facts.heads(region, template)?.latest);
+        if newer == stand { None } else { newer.revision() }
+    }
+
+    async fn newest_deployment(&self) -> Result<Option<Deployment>, TargetError> {
+        refresh::newest(&self.aws, &self.spec.region, &self.spec.group).await
+    }
+
     async fn mover(&self, observed: &Observed, slot: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
         let Some(Spot::Version { template, number, through }) = spot(observed, slot) else { return Ok(None) };
         self.pointed(&template, number, through.as_deref()).await

@@ -80,6 +80,17 @@ impl Stand {
         self.spots.values().all(Spot::is_pinned)
     }
 
+    /// The same at the newest number of each template, where that is known.
+    pub(super) fn newest(&self, latest: impl Fn(&str) -> Option<i64>) -> Self {
+        let mut stand = self.clone();
+        for spot in stand.spots.values_mut() {
+            if let Spot::Version { template, number, .. } = spot {
+                *number = latest(template).unwrap_or(*number).max(*number);
+            }
+        }
+        stand
+    }
+
     /// The same, with the number that each moving name means now.
     pub(super) fn pinned(&self) -> Self {
         let mut stand = self.clone();

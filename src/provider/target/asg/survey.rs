@@ -4,7 +4,7 @@ use super::super::architecture::{self, Launches};
 use super::super::parameter::Aliases;
 use super::super::template::{launched, slot_image};
 use super::super::template_facts::{TemplateFacts, VersionOutline};
-use super::super::{Depth, TargetError, listed};
+use super::super::{AT_A_TIME, Depth, TargetError, listed};
 use super::AsgSpec;
 use super::group::{Group, Named, Slot};
 use super::refresh;
@@ -23,8 +23,6 @@ const GROUPS_A_CALL: usize = 100;
 const NAMES_A_FILTER: usize = 200;
 /// And answers as many instances.
 const INSTANCES_A_PAGE: i32 = 1000;
-/// So many groups are a part of more, which drift looks at part by part: a pattern would find the others' instances too.
-const PART: usize = 1000;
 /// Up to this many instances are asked for by their ids: the cheapest question EC2 has.
 const IDS_A_CALL: usize = 100;
 /// How many calls wait for their turn side by side: each of them is a hundred groups or more in memory.
@@ -193,7 +191,8 @@ async fn instances(
     let mut names: Vec<String> =
         groups.values().filter(|group| !group.instances.is_empty()).map(|group| group.name.clone()).collect();
     let mut images = BTreeMap::new();
-    if one_page && (NAMES_A_FILTER + 1..PART).contains(&names.len()) {
+    // So many may be a part of more: a pattern would find the others' instances too.
+    if one_page && (NAMES_A_FILTER + 1..AT_A_TIME).contains(&names.len()) {
         let (page, more) = instances_page(aws, region, names.len(), vec![pattern(&names)], None).await?;
         images.extend(page);
         let known = |id: &String| images.contains_key(id);

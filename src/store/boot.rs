@@ -1,0 +1,92 @@
+//! Whether the machine was started anew since the ledger was last written to. Only then may a write that nobody acknowledged
+//! have holes: a process that dies leaves what it wrote from the front, and a power cut whichever pages were on the disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Linux gives each start of a machine an id (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// A disk writes whole sectors, and nothing smaller.
+const SECTOR: u64 = 512;
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("boot")
+}
+
+fn id() -> Option<String> {
+    fs::read_to_string(BOOT_ID).ok()
+}
+
+/// Notes that it is written to from now on. The note is not flushed: after a power cut any older one, or none, says the same.
+pub(super) fn note(dir: &Path) {
+    let path = path(dir);
+    if let Some(id) = id().filter(|id| fs::read_to_string(&path).ok().as_ref() != Some(id)) {
+        // What is lost with it is that a hole heals by itself.
+        drop(fs::write(path, id));
+    }
+}
+
+/// Whether it was started since; where nobody can tell, it was not.
+pub(super) fn is_another(dir: &Path) -> bool {
+    id().is_some_and(|id| fs::read_to_string(path(dir)).ok().as_ref() != Some(&id))
+}
+
+/// Whether it was not: a note that nobody has written, or that nobody can compare, tells nothing.
+pub(super) fn is_this(dir: &Path) -> bool {
+    id().is_some_and(|id| fs::read_to_string(path(dir)).ok().as_ref() == Some(&id))
+}
+
+/// Whether these bytes, which begin at `begin` in their file, are what was written but for sectors that never reached the
+/// disk and read as zeros. `is_first`: what was there before ended at `begin`, be it within a sector.
+pub(super) fn has_holes(bytes: &[u8], begin: u64, is_first: bool, is_last: bool) -> bool {
+    let at = |index: usize| begin + u64::try_from(index).unwrap_or(u64::MAX);
+    let starts = |index: usize| at(index).is_multiple_of(SECTOR) || (is_first && index == 0);
+    let ends = |index: usize| at(index).is_multiple_of(SECTOR) || (is_last && index == bytes.len());
+    let (mut holes, mut index) = (0, 0);
+    for run in bytes.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+        let end = index + run.len();
+        if run.first() == Some(&0) {
+            if !(starts(index) && ends(end)) {
+                return false;
+            }
+            holes += 1;
+        }
+        index = end;
+    }
+    holes > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_whole_sectors_of_zeros() {
+        let bytes = |zeros: std::ops::Range<usize>| {
+            let mut bytes = vec![b'x'; 2000];
+            bytes[zeros].fill(0);
+            bytes
+        };
+        assert!(has_holes(&bytes(512..1024), 0, false, false));
+        assert!(has_holes(&bytes(412..1948), 100, false, false));
+        assert!(!has_holes(&bytes(512..1023), 0, false, false), "it ends within a sector");
+        assert!(!has_holes(&bytes(511..1024), 0, false, false), "it begins within a sector");
+        assert!(!has_holes(&bytes(0..0), 0, true, true), "there is none");
+        assert!(has_holes(&bytes(0..412), 100, true, false), "the sector that the write began in");
+        assert!(!has_holes(&bytes(0..412), 100, false, false));
+        assert!(has_holes(&bytes(1024..2000), 0, false, true), "the file ends there");
+        let mut two = bytes(512..1024);
+        two[1500..1510].fill(0);
+        assert!(!has_holes(&two, 0, false, false), "all of them are");
+    }
+
+    #[test]
+    fn a_ledger_that_was_written_to_since_the_start_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(is_another(dir.path()), id().is_some(), "nobody has written yet");
+        note(dir.path());
+        assert!(!is_another(dir.path()) && is_this(dir.path()) == id().is_some());
+        fs::write(path(dir.path()), "another\n").unwrap();
+        assert_eq!(is_another(dir.path()), id().is_some());
+    }
+}
