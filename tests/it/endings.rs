@@ -102,7 +102,8 @@ async fn what_is_rolled_back_elsewhere_is_not_rolled_back_again() {
 async fn a_rollback_that_failed_is_tried_again_and_goes_no_further_down() {
     let stage = two_released("en-again", 1, never()).await;
     stage.order("3").await.unwrap();
-    lab().post("fault", &json!({"kind": "denied", "service": "autoscaling", "action": "RollbackInstanceRefresh"}));
+    let denied = json!({"kind": "denied", "action": "RollbackInstanceRefresh", "about": stage.groups[0]});
+    lab().post("fault", &denied);
     let ending = stage.rollback(Back::default()).await.unwrap();
     assert!(matches!(ending.outcome, Some(Outcome::Failed { .. })), "{:?}", ending.outcome);
     let ending = stage.rollback(Back::default()).await.unwrap();
