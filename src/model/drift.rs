@@ -19,7 +19,7 @@ checked_text!(
 impl FindingId {
     /// The first digits of a digest over what the finding is about.
     pub fn of(about: &Digest) -> Self {
-        Self(format!("d-{}", about.short().trim_start_matches("sha256:")))
+        Self(format!("d-{}", about.short().trim_start_matches("sha256:")).into())
     }
 }
 

@@ -47,7 +47,7 @@ impl Stage {
             Cluster::Lab.create(workload, &image(name, 1), more.clone()).await;
             let mut own = Cluster::Lab.settings(workload);
             settings(&mut own);
-            specs.push(KubernetesSpec { id: workload.parse().unwrap(), settings: own });
+            specs.push(KubernetesSpec { id: workload.parse().unwrap(), settings: own.into() });
         }
         let targets = specs.iter().map(|spec| spec.id.clone()).collect();
         let channel: Channel = format!("{name}/prod").parse().unwrap();

@@ -217,11 +217,11 @@ fn fleets(aws: &Arc<Aws>, region: &str, names: &[String]) -> (AsgFleet, EcsFleet
         id: id(name),
         region: region.clone(),
         group: name.clone(),
-        settings: AsgSettings::new(name),
+        settings: AsgSettings::new(name).into(),
     });
     let services = names.iter().map(|name| {
         let settings = EcsSettings::new("main", name, "app".parse().unwrap());
-        EcsSpec { id: id(name), region: region.clone(), settings }
+        EcsSpec { id: id(name), region: region.clone(), settings: settings.into() }
     });
     (AsgFleet::new(groups.collect(), aws), EcsFleet::new(services.collect(), aws))
 }

@@ -242,8 +242,7 @@ fn read_target(
     let (region, access) = (spec::read_region(&section, kind), spec::read_access(&section, kind));
     let region = region.or_else(|| default.cloned());
     let wave = section.number("wave", 1..=1000).and_then(|wave| u32::try_from(wave.into_inner()).ok()).unwrap_or(1);
-    let settings = reader(&section).map(|settings| settings.relative_to(place.directory));
-    let spec = settings.zip(id).map(|(settings, id)| {
+    let spec = reader(&section, place.directory).zip(id).map(|(settings, id)| {
         let (id, channel) = (id.into_inner(), channel.clone());
         TargetSpec { id, channel, wave, region, access, settings }
     });

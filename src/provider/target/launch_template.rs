@@ -47,7 +47,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<LaunchTemplateSettings> {
 pub struct LaunchTemplateSpec {
     pub id: TargetId,
     pub region: Region,
-    pub settings: LaunchTemplateSettings,
+    pub settings: Arc<LaunchTemplateSettings>,
 }
 
 /// Every launch template of the config that one set of credentials reaches.

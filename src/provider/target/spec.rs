@@ -45,13 +45,13 @@ impl TargetSpec {
     }
 }
 
-/// What a kind of target needs to know besides.
+/// What a kind of target needs to know besides; the config and the fleet share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetSettings {
-    Asg(AsgSettings),
-    Ecs(EcsSettings),
-    Kubernetes(KubernetesSettings),
-    LaunchTemplate(LaunchTemplateSettings),
+    Asg(Arc<AsgSettings>),
+    Ecs(Arc<EcsSettings>),
+    Kubernetes(Arc<KubernetesSettings>),
+    LaunchTemplate(Arc<LaunchTemplateSettings>),
 }
 
 impl TargetSettings {
@@ -95,16 +95,6 @@ impl TargetSettings {
             Self::Asg(_) | Self::LaunchTemplate(_) => BTreeSet::new(),
             Self::Ecs(ecs) => [ecs.container.clone()].into(),
             Self::Kubernetes(workload) => workload.containers.iter().cloned().collect(),
-        }
-    }
-
-    /// The same, with files that are named relative to the config's own folder.
-    pub fn relative_to(self, directory: &Path) -> Self {
-        match self {
-            Self::Asg(settings) => Self::Asg(settings),
-            Self::Ecs(settings) => Self::Ecs(settings),
-            Self::LaunchTemplate(settings) => Self::LaunchTemplate(settings),
-            Self::Kubernetes(settings) => Self::Kubernetes(settings.relative_to(directory)),
         }
     }
 }
@@ -151,15 +141,18 @@ fn is_session_name(name: &str) -> bool {
     (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "=,.@-_".contains(c))
 }
 
-/// Reads the keys of one kind; `None` when a fault made it impossible.
-pub type Reader = fn(&Section<'_>) -> Option<TargetSettings>;
+/// Reads the keys of one kind; `None` when a fault made it impossible. Files are named relative to this folder.
+pub type Reader = fn(&Section<'_>, &Path) -> Option<TargetSettings>;
 
 /// Every kind of target, with the reader of its settings.
 pub const KINDS: &[(&str, Reader)] = &[
-    (asg_settings::KIND, |section| asg_settings::read(section).map(TargetSettings::Asg)),
-    (ecs_settings::KIND, |section| ecs_settings::read(section).map(TargetSettings::Ecs)),
-    (kubernetes_settings::KIND, |section| kubernetes_settings::read(section).map(TargetSettings::Kubernetes)),
-    (launch_template::KIND, |section| launch_template::read(section).map(TargetSettings::LaunchTemplate)),
+    (asg_settings::KIND, |section, _| Some(TargetSettings::Asg(asg_settings::read(section)?.into()))),
+    (ecs_settings::KIND, |section, _| Some(TargetSettings::Ecs(ecs_settings::read(section)?.into()))),
+    (kubernetes_settings::KIND, |section, directory| {
+        let settings = kubernetes_settings::read(section)?.relative_to(directory);
+        Some(TargetSettings::Kubernetes(settings.into()))
+    }),
+    (launch_template::KIND, |section, _| Some(TargetSettings::LaunchTemplate(launch_template::read(section)?.into()))),
 ];
 
 /// Every target, ready to be asked: one fleet for each kind that there is. Sends nothing.

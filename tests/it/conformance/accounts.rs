@@ -19,7 +19,7 @@ fn access(account: &str) -> Access {
 
 fn fleet(aws: &Arc<Aws>, group: &str) -> AsgFleet {
     let (id, region) = (group.parse().unwrap(), REGION.parse().unwrap());
-    let spec = AsgSpec { id, region, group: group.to_owned(), settings: AsgSettings::new(group) };
+    let spec = AsgSpec { id, region, group: group.to_owned(), settings: AsgSettings::new(group).into() };
     AsgFleet::new(vec![spec], aws)
 }
 

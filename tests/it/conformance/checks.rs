@@ -20,7 +20,7 @@ async fn fleet(name: &str, account: Option<&str>) -> AsgFleet {
         session_name: Role::SESSION.into(),
     });
     let (id, region) = (name.parse().unwrap(), REGION.parse().unwrap());
-    let spec = AsgSpec { id, region, group: name.to_owned(), settings: AsgSettings::new(name) };
+    let spec = AsgSpec { id, region, group: name.to_owned(), settings: AsgSettings::new(name).into() };
     AsgFleet::new(vec![spec], &aws.under(&Access { profile: None, role }))
 }
 

@@ -89,16 +89,16 @@ impl Kind {
         let poll = Duration::from_millis(20);
         match self {
             Self::Group | Self::Mixed => {
-                TargetSettings::Asg(AsgSettings { poll_interval: poll, ..AsgSettings::new(name) })
+                TargetSettings::Asg(AsgSettings { poll_interval: poll, ..AsgSettings::new(name) }.into())
             }
-            Self::Template => {
-                TargetSettings::LaunchTemplate(LaunchTemplateSettings { id: template(name), poll_interval: poll })
-            }
+            Self::Template => TargetSettings::LaunchTemplate(
+                LaunchTemplateSettings { id: template(name), poll_interval: poll }.into(),
+            ),
             Self::Service => {
                 let settings = EcsSettings::new("main", name, "app".parse().unwrap());
-                TargetSettings::Ecs(EcsSettings { poll_interval: poll, ..settings })
+                TargetSettings::Ecs(EcsSettings { poll_interval: poll, ..settings }.into())
             }
-            Self::Workload(_) => TargetSettings::Kubernetes(Cluster::Lab.settings(&self.workload(name))),
+            Self::Workload(_) => TargetSettings::Kubernetes(Cluster::Lab.settings(&self.workload(name)).into()),
         }
     }
 

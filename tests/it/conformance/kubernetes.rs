@@ -36,7 +36,7 @@ impl Stage {
         cluster.create(workload, &old, more).await;
         let mut own = cluster.settings(workload);
         settings(&mut own);
-        let fleet = KubernetesFleet::new(vec![KubernetesSpec { id: workload.parse().unwrap(), settings: own }]);
+        let fleet = KubernetesFleet::new(vec![KubernetesSpec { id: workload.parse().unwrap(), settings: own.into() }]);
         Self { cluster, workload: workload.to_owned(), old, new, fleet }
     }
 
@@ -509,7 +509,7 @@ async fn many_workloads_are_observed_in_few_calls() {
         let workload = format!("deployment/many-{number}");
         let mut settings = cluster.settings(&workload);
         settings.namespace = Some(namespace.to_owned());
-        specs.push(KubernetesSpec { id: workload.parse().unwrap(), settings });
+        specs.push(KubernetesSpec { id: workload.parse().unwrap(), settings: settings.into() });
     }
     let ids: BTreeSet<TargetId> = specs.iter().map(|spec| spec.id.clone()).collect();
     let fleet = KubernetesFleet::new(specs);

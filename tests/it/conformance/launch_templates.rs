@@ -27,7 +27,11 @@ impl Stage {
         let made = lab().group(name, &old, &json!({"size": 1, "user_data": "#!/bin/sh"}));
         let template = made["template_id"].as_str().unwrap().to_owned();
         let settings = LaunchTemplateSettings { id: template.clone(), poll_interval: Duration::from_millis(50) };
-        let spec = LaunchTemplateSpec { id: name.parse().unwrap(), region: REGION.parse().unwrap(), settings };
+        let spec = LaunchTemplateSpec {
+            id: name.parse().unwrap(),
+            region: REGION.parse().unwrap(),
+            settings: settings.into(),
+        };
         let fleet = LaunchTemplateFleet::new(vec![spec], &Arc::new(crate::support::aws(lab()).await));
         Self { name: name.to_owned(), template, old, new, fleet }
     }
@@ -139,7 +143,11 @@ async fn both_rights_are_asked_for_before_anything_moves() {
 async fn a_template_that_is_not_there_is_gone() {
     let stage = Stage::new("lt-gone").await;
     let settings = LaunchTemplateSettings { id: "lt-00000000000000000".into(), poll_interval: Duration::from_secs(1) };
-    let spec = LaunchTemplateSpec { id: "nowhere".parse().unwrap(), region: REGION.parse().unwrap(), settings };
+    let spec = LaunchTemplateSpec {
+        id: "nowhere".parse().unwrap(),
+        region: REGION.parse().unwrap(),
+        settings: settings.into(),
+    };
     let fleet = LaunchTemplateFleet::new(vec![spec], &Arc::new(crate::support::aws(lab()).await));
     let answer = fleet.target(&"nowhere".parse().unwrap()).unwrap().observe().await;
     assert!(matches!(answer, Err(TargetError::Gone { .. })), "{answer:?}");

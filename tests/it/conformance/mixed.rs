@@ -54,8 +54,12 @@ impl Stage {
         lab().group(name, &old.x86, &more);
         let mut settings = AsgSettings::new(name);
         settings.poll_interval = Duration::from_millis(50);
-        let spec =
-            AsgSpec { id: name.parse().unwrap(), region: REGION.parse().unwrap(), group: name.to_owned(), settings };
+        let spec = AsgSpec {
+            id: name.parse().unwrap(),
+            region: REGION.parse().unwrap(),
+            group: name.to_owned(),
+            settings: settings.into(),
+        };
         let fleet = AsgFleet::new(vec![spec], &Arc::new(crate::support::aws(lab()).await));
         Self { name: name.to_owned(), old, new, fleet }
     }

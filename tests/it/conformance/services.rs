@@ -107,7 +107,7 @@ impl Stage {
 fn spec(name: &str) -> EcsSpec {
     let mut settings = EcsSettings::new("main", name, "app".parse().unwrap());
     settings.poll_interval = Duration::from_millis(50);
-    EcsSpec { id: name.parse().unwrap(), region: REGION.parse().unwrap(), settings }
+    EcsSpec { id: name.parse().unwrap(), region: REGION.parse().unwrap(), settings: settings.into() }
 }
 
 /// Each stage has digests of its own, so that one's bad image is nobody else's.
@@ -247,7 +247,7 @@ async fn a_deployment_that_does_not_go_back_is_not_waited_for_without_end() {
     behaves("ecs-endless", 2, "slow");
     let first = stage.deploy(&stage.step(2).await).await;
     let mut hurried = spec("ecs-endless");
-    hurried.settings.time_limit = Duration::ZERO;
+    Arc::make_mut(&mut hurried.settings).time_limit = Duration::ZERO;
     let fleet = EcsFleet::new(vec![hurried], &Arc::new(crate::support::aws(lab()).await));
     // The old image is slow as well: going back takes its time.
     behaves("ecs-endless", 1, "slow");
@@ -494,7 +494,7 @@ async fn a_service_that_is_not_there_is_gone_and_silence_is_not() {
     let answer = stage.target().observe().await;
     assert!(matches!(answer, Err(TargetError::Gone { .. })), "{answer:?}");
     let mut nowhere = spec("ecs-gone");
-    nowhere.settings.cluster = "no-such-cluster".to_owned();
+    Arc::make_mut(&mut nowhere.settings).cluster = "no-such-cluster".to_owned();
     let fleet = EcsFleet::new(vec![nowhere], &Arc::new(crate::support::aws(lab()).await));
     let answer = fleet.target(&stage.id()).unwrap().observe().await;
     assert!(matches!(&answer, Err(TargetError::Gone { what, .. }) if what.contains("no-such-cluster")), "{answer:?}");

@@ -36,7 +36,7 @@ impl Stage {
             id: name.parse().unwrap(),
             region: REGION.parse().unwrap(),
             group: name.to_owned(),
-            settings: own,
+            settings: own.into(),
         };
         let fleet = AsgFleet::new(vec![spec], &Arc::new(crate::support::aws(lab).await));
         Self { name: name.to_owned(), old, new, fleet }
@@ -293,7 +293,7 @@ async fn many_groups_are_observed_in_few_calls() {
         id: name.parse().unwrap(),
         region: region.clone(),
         group: name.clone(),
-        settings: AsgSettings::new(name),
+        settings: AsgSettings::new(name).into(),
     });
     let fleet = AsgFleet::new(specs.collect(), &Arc::new(crate::support::aws(lab()).await));
     let since = lab().get("calls?since=0")["next"].clone();

@@ -81,7 +81,12 @@ impl Stage {
             lab().group(group, &amis[0], &json!({"size": 2}));
             let mut settings = AsgSettings::new(group);
             settings.poll_interval = Duration::from_millis(50);
-            AsgSpec { id: group.parse().unwrap(), region: REGION.parse().unwrap(), group: group.clone(), settings }
+            AsgSpec {
+                id: group.parse().unwrap(),
+                region: REGION.parse().unwrap(),
+                group: group.clone(),
+                settings: settings.into(),
+            }
         });
         let specs: Vec<AsgSpec> = specs.collect();
         let targets = specs.iter().map(|spec| spec.id.clone()).collect();
@@ -96,7 +101,12 @@ impl Stage {
         let specs = self.groups.iter().map(|group| {
             let mut settings = AsgSettings::new(group);
             (settings.poll_interval, settings.time_limit) = (Duration::from_millis(50), limit);
-            AsgSpec { id: group.parse().unwrap(), region: REGION.parse().unwrap(), group: group.clone(), settings }
+            AsgSpec {
+                id: group.parse().unwrap(),
+                region: REGION.parse().unwrap(),
+                group: group.clone(),
+                settings: settings.into(),
+            }
         });
         self.fleet = AsgFleet::new(specs.collect(), &Arc::new(super::aws(lab()).await));
     }

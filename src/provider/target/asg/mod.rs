@@ -27,7 +27,7 @@ pub struct AsgSpec {
     pub region: Region,
     /// The Auto Scaling group's name.
     pub group: String,
-    pub settings: AsgSettings,
+    pub settings: Arc<AsgSettings>,
 }
 
 /// Every Auto Scaling group of the config.

@@ -25,13 +25,13 @@ use std::sync::Arc;
 pub struct EcsSpec {
     pub id: TargetId,
     pub region: Region,
-    pub settings: EcsSettings,
+    pub settings: Arc<EcsSettings>,
 }
 
 impl EcsSpec {
     /// The service's name with its cluster and region, and the role where there is one, as errors name it.
     fn object(&self, aws: &Aws) -> String {
-        let EcsSettings { cluster, service, .. } = &self.settings;
+        let EcsSettings { cluster, service, .. } = &*self.settings;
         format!("ECS service {service} of {cluster} in {}", aws.place(&self.region))
     }
 
@@ -101,7 +101,7 @@ impl Observe for EcsTarget {
     }
 
     fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
-        let EcsSettings { cluster, service, container, .. } = &self.spec.settings;
+        let EcsSettings { cluster, service, container, .. } = &*self.spec.settings;
         // An ARN's last word is the name.
         let cluster = cluster.rsplit('/').next().unwrap_or(cluster).to_owned();
         let (service, region, container) = (service.clone(), self.spec.region.clone(), container.clone());
@@ -124,7 +124,7 @@ impl Observe for EcsTarget {
     }
 
     async fn mover(&self, observed: &Observed, _: Option<&SlotName>) -> Result<Option<Attribution>, TargetError> {
-        let EcsSettings { service, cluster, .. } = &self.spec.settings;
+        let EcsSettings { service, cluster, .. } = &*self.spec.settings;
         let revision = observed.revision.as_str();
         let moves = |request: &Value| {
             let word = |key: &str| request.get(key).and_then(Value::as_str).map(revisions::short);

@@ -26,7 +26,7 @@ use workload::Workload;
 #[derive(Debug, Clone)]
 pub struct KubernetesSpec {
     pub id: TargetId,
-    pub settings: KubernetesSettings,
+    pub settings: Arc<KubernetesSettings>,
 }
 
 /// Every Kubernetes workload of the config.
@@ -93,7 +93,7 @@ impl Observe for KubernetesTarget {
     }
 
     fn handle(&self, observed: Option<&Observed>) -> Option<Handle> {
-        let KubernetesSettings { workload, namespace, containers, .. } = &self.spec.settings;
+        let KubernetesSettings { workload, namespace, containers, .. } = &*self.spec.settings;
         // Before the cluster was asked, the context's own is not known: empty, it may be any.
         let namespace = namespace.clone().or_else(|| self.cluster.known_namespace()).unwrap_or_default();
         let containers = match observed {

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 fn fixture(path: &str) -> Value {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/kubernetes").join(path);
@@ -26,6 +27,10 @@ struct Moment {
 }
 
 impl Moment {
+    fn settings(&mut self) -> &mut KubernetesSettings {
+        Arc::make_mut(&mut self.spec.settings)
+    }
+
     fn new(name: &str, later: SignedDuration) -> Self {
         Self::of(&fixture(&format!("snapshots/{name}.json")), later)
     }
@@ -41,7 +46,7 @@ impl Moment {
         let made = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|time| time.0).max();
         Self {
             workload: Workload::new(workload, "shop", object),
-            spec: KubernetesSpec { id: "web".parse().unwrap(), settings },
+            spec: KubernetesSpec { id: "web".parse().unwrap(), settings: settings.into() },
             pods,
             history: recorded["history"].as_array().cloned().unwrap_or_default(),
             now: made.unwrap_or_default() + later,
@@ -277,7 +282,7 @@ fn a_reconciler_is_a_warning_or_an_obstacle_as_the_config_says() {
     let mut moment = Moment::of(&recorded, SOON);
     let seen = moment.observed();
     assert!(seen.obstacles.is_empty() && seen.notes[0].starts_with("warning: Argo CD"), "{seen:?}");
-    moment.spec.settings.on_reconciler = OnReconciler::Block;
+    moment.settings().on_reconciler = OnReconciler::Block;
     let seen = moment.observed();
     assert!(seen.notes.is_empty() && seen.obstacles[0].what.contains("Argo CD (application shop-web)"), "{seen:?}");
 }
@@ -286,9 +291,9 @@ fn a_reconciler_is_a_warning_or_an_obstacle_as_the_config_says() {
 fn a_container_that_is_not_there_is_refused_with_the_names_there_are() {
     let mut moment = Moment::new("deployment-16-mixed-image-references", SOON);
     let refused = |moment: &Moment| moment.workload.containers(&moment.spec.settings).unwrap_err().to_string();
-    moment.spec.settings.containers = vec!["ap".parse().unwrap()];
+    moment.settings().containers = vec!["ap".parse().unwrap()];
     assert_eq!(refused(&moment), "deployment shop/web has no container ap; it has app, sidecar, metrics, migrate");
-    moment.spec.settings.containers.clear();
+    moment.settings().containers.clear();
     assert_eq!(refused(&moment), "deployment shop/web has 3 containers: app, sidecar, metrics, migrate");
 }
 
@@ -299,7 +304,7 @@ fn a_tag_floats_to_what_the_pods_pulled_and_a_digest_is_pinned() {
     let app = shown(&moment, "app");
     assert!(app.contains("Floating") && app.contains("shop/web:1.4.2") && app.contains("4dbb1efc9c4f"), "{app}");
     for slot in ["migrate", "sidecar"] {
-        moment.spec.settings.containers = vec![slot.parse().unwrap()];
+        moment.settings().containers = vec![slot.parse().unwrap()];
         assert!(shown(&moment, slot).contains("Pinned"), "{slot}");
     }
 }
