@@ -208,7 +208,7 @@ async fn attribute(
             }
         });
         // What was made and then pointed to is as it is because of the last of them; CloudTrail tells whole seconds.
-        finding.by = told.max_by_key(|by| by.at.map(|at| at.as_second()));
+        finding.by = told.max_by_key(|by| by.at.map(|at| at.as_second())).map(Box::new);
         unknown
     });
     let asks: Vec<_> = asks.collect();

@@ -18,3 +18,19 @@ impl Facts for NoFacts {
 
     fn keep(&self, _key: &str, _value: &str) {}
 }
+
+/// Remembers as long as it lasts, for tests.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Notes(std::sync::Mutex<std::collections::BTreeMap<String, String>>);
+
+#[cfg(test)]
+impl Facts for Notes {
+    fn get(&self, key: &str) -> Option<String> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+
+    fn keep(&self, key: &str, value: &str) {
+        self.0.lock().unwrap().insert(key.to_owned(), value.to_owned());
+    }
+}

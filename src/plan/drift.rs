@@ -361,7 +361,7 @@ fn finding(witnesses: &Witnesses, slot: Option<&SlotName>, kind: FindingKind, de
         declared: None,
         observed: None,
         detail,
-        code: slot.and_then(|slot| witnesses.places.get(slot).cloned()),
+        code: slot.and_then(|slot| witnesses.places.get(slot).cloned()).map(Box::new),
         by: None,
         acknowledged: None,
         // Named when all is known of it.

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What is so with one slot, or one target. Sorted by channel, target, slot and kind.
+/// What is so with one slot, or one target. Sorted by channel, target, slot and kind. What most have not is boxed: an audit
+/// keeps one of each target until all are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub channel: Channel,
@@ -24,13 +25,13 @@ pub struct Finding {
     pub remedy: Option<String>,
     /// Where the code says what it says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<CodePlace>,
+    pub code: Option<Box<CodePlace>>,
     /// Who made it so, as the platform remembers it; `None`: nobody was asked, or nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Attribution>,
+    pub by: Option<Box<Attribution>>,
     /// Who knows of it already.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub acknowledged: Option<Acknowledged>,
+    pub acknowledged: Option<Box<Acknowledged>>,
     /// The same as long as it is about the same images in the same place.
     pub id: FindingId,
 }
@@ -92,7 +93,7 @@ impl Finding {
         let Acknowledgement { by, until, reason, .. } = known;
         if known.holds(now) {
             self.severity = Severity::Note;
-            self.acknowledged = Some(Acknowledged { by: by.clone(), until: *until, reason: reason.clone() });
+            self.acknowledged = Some(Acknowledged { by: by.clone(), until: *until, reason: reason.clone() }.into());
         } else {
             self.detail.push_str(&format!("; that {by} knew of it ({reason}) ended at {until:.0}"));
         }

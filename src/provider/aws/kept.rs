@@ -58,22 +58,8 @@ pub(in crate::provider) fn account_of(arn: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fact::Notes;
     use aws_config::SdkConfig;
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
-
-    #[derive(Debug, Default)]
-    struct Notes(Mutex<BTreeMap<String, String>>);
-
-    impl Facts for Notes {
-        fn get(&self, key: &str) -> Option<String> {
-            self.0.lock().unwrap().get(key).cloned()
-        }
-
-        fn keep(&self, key: &str, value: &str) {
-            self.0.lock().unwrap().insert(key.to_owned(), value.to_owned());
-        }
-    }
 
     fn place<'a>(account: &'a str, region: &'a Region) -> Place<'a> {
         Place { service: Service::Ecs, account, region }

@@ -46,6 +46,9 @@ impl Heads {
     }
 }
 
+/// Template and number → what that version says.
+type Outlines = BTreeMap<(String, i64), Arc<VersionOutline>>;
+
 /// Read once by this process, and where it is known whose they are, once ever.
 #[derive(Default)]
 pub(super) struct TemplateFacts {
@@ -54,8 +57,8 @@ pub(super) struct TemplateFacts {
     /// Whose templates these are, once something has said so.
     account: OnceLock<String>,
     versions: Mutex<BTreeMap<(Region, String, i64), Arc<Version>>>,
-    outlines: Mutex<BTreeMap<(Region, String, i64), Arc<VersionOutline>>>,
-    heads: Mutex<BTreeMap<(Region, String), Heads>>,
+    outlines: Mutex<BTreeMap<Region, Outlines>>,
+    heads: Mutex<BTreeMap<Region, BTreeMap<String, Heads>>>,
     architectures: Mutex<BTreeMap<String, Vec<String>>>,
     images: Mutex<BTreeMap<String, Arch>>,
 }
@@ -76,6 +79,18 @@ impl TemplateFacts {
         Some((self.aws.as_deref()?, place))
     }
 
+    /// Lets go of what is on the shelf: of ten thousand groups that are looked at part by part, memory holds one part's.
+    pub(super) fn forget(&self, region: &Region) {
+        let Some((aws, place)) = self.shelf(region) else { return };
+        let is_on_shelf = |outline: &VersionOutline| {
+            let thing = thing(&outline.template, outline.number);
+            aws.recall::<VersionOutline>(&place, &thing).as_ref() == Some(outline)
+        };
+        if let Some(outlines) = lock(&self.outlines).get_mut(region) {
+            outlines.retain(|_, outline| !is_on_shelf(outline));
+        }
+    }
+
     /// Everything it says, for what makes a new version of it.
     pub(super) fn keep(&self, region: &Region, version: Version) -> Arc<Version> {
         self.keep_outline(region, version.outline());
@@ -94,8 +109,8 @@ impl TemplateFacts {
                 aws.remember(&place, &thing, &outline);
             }
         }
-        let key = (region.clone(), outline.template.clone(), outline.number);
-        lock(&self.outlines).insert(key, Arc::new(outline));
+        let key = (outline.template.clone(), outline.number);
+        lock(&self.outlines).entry(region.clone()).or_default().insert(key, Arc::new(outline));
     }
 
     /// A version with everything it says, where this process has read it.
@@ -106,22 +121,22 @@ impl TemplateFacts {
 
     /// What observing needs of a version, where anybody has read it.
     pub(super) fn outline(&self, region: &Region, template: &str, number: i64) -> Option<Arc<VersionOutline>> {
-        let key = (region.clone(), template.to_owned(), number);
-        if let Some(known) = lock(&self.outlines).get(&key) {
+        let key = (template.to_owned(), number);
+        if let Some(known) = lock(&self.outlines).get(region).and_then(|outlines| outlines.get(&key)) {
             return Some(Arc::clone(known));
         }
         let (aws, place) = self.shelf(region)?;
         let kept: Arc<VersionOutline> = Arc::new(aws.recall(&place, &thing(template, number))?);
-        lock(&self.outlines).insert(key, Arc::clone(&kept));
+        lock(&self.outlines).entry(region.clone()).or_default().insert(key, Arc::clone(&kept));
         Some(kept)
     }
 
     pub(super) fn heads(&self, region: &Region, template: &str) -> Option<Heads> {
-        lock(&self.heads).get(&(region.clone(), template.to_owned())).copied()
+        lock(&self.heads).get(region)?.get(template).copied()
     }
 
     pub(super) fn keep_heads(&self, region: &Region, template: &str, heads: Heads) {
-        lock(&self.heads).insert((region.clone(), template.to_owned()), heads);
+        lock(&self.heads).entry(region.clone()).or_default().insert(template.to_owned(), heads);
     }
 
     pub(super) fn architectures(&self, instance_type: &str) -> Option<Vec<String>> {
@@ -176,4 +191,31 @@ fn thing(template: &str, number: i64) -> String {
 
 fn lock<T>(facts: &Mutex<T>) -> MutexGuard<'_, T> {
     facts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fact::Notes;
+    use aws_config::SdkConfig;
+
+    #[test]
+    fn what_the_disk_has_is_let_go_of_and_nothing_is_lost() {
+        let (region, template): (Region, _) = ("eu-west-1".parse().unwrap(), "lt-1".to_owned());
+        let outline = VersionOutline { template, number: 1, image: Some("ami-1".to_owned()), instance_type: None };
+        let known = |facts: &TemplateFacts| facts.outline(&region, "lt-1", 1).as_deref() == Some(&outline);
+        let held = |facts: &TemplateFacts| lock(&facts.outlines).get(&region).is_some_and(|held| !held.is_empty());
+        let aws = || Aws::from_config(SdkConfig::builder().build());
+        for (aws, account, is_let_go) in [
+            (aws().remembering(Arc::new(Notes::default())), Some("123456789012"), true),
+            (aws().remembering(Arc::new(Notes::default())), None, false),
+            (aws(), Some("123456789012"), false),
+        ] {
+            let facts = TemplateFacts::kept(&Arc::new(aws));
+            account.into_iter().for_each(|account| facts.belong_to(account));
+            facts.keep_outline(&region, outline.clone());
+            facts.forget(&region);
+            assert_eq!((held(&facts), known(&facts)), (!is_let_go, true), "{account:?}");
+        }
+    }
 }

@@ -75,6 +75,9 @@ impl Fleet for AsgFleet {
         for target in self.targets.values().filter(|target| ids.contains(&target.spec.id)) {
             regions.entry(target.spec.region.clone()).or_default().push(&target.spec);
         }
+        for region in regions.keys() {
+            self.facts.forget(region);
+        }
         let reads = regions.iter().map(|(region, specs)| survey::region(&self.aws, &self.facts, region, specs, depth));
         futures_util::future::join_all(reads).await.into_iter().flatten().collect()
     }
