@@ -1,6 +1,6 @@
 //! A head that was noted down out of the ledger's reach, and whether the ledger of today still goes on from it.
 
-use super::{Actor, Digest, Event, Head, LedgerView, Seq, ViewError};
+use super::{Actor, Digest, Entry, Event, Head, LedgerView, Seq, ViewError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -157,10 +157,12 @@ pub enum Standing {
 
 /// The id that the ledger was created with.
 pub fn ledger_id(view: &dyn LedgerView) -> Result<Option<Uuid>, ViewError> {
-    Ok(view.entry(Seq(1))?.and_then(|entry| match entry.event {
-        Event::LedgerCreated { id } => Some(id),
-        _ => None,
-    }))
+    Ok(view.entry(Seq(1))?.as_ref().and_then(created))
+}
+
+/// The id that its first entry gives a ledger.
+pub fn created(first: &Entry) -> Option<Uuid> {
+    if let Event::LedgerCreated { id } = &first.event { Some(*id) } else { None }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::known::{Known, damaged};
 use super::lock::Lock;
 use super::prove;
 use super::segments::{self, Part, Seal};
-use super::{DiskStore, StoreError};
+use super::{DiskStore, StoreError, index, view};
 use crate::model::{Entry, Head, Seq};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, copy};
@@ -68,6 +68,14 @@ impl DiskStore {
         let entry = view.entry(head.seq)?;
         if entry.is_some_and(|entry| entry.hash == head.hash) { Ok(()) } else { Err(other()) }
     }
+}
+
+/// What the backup in this directory ended at; `None`: it is a ledger's own, or a backup that somebody writes to by now.
+pub(super) fn head_of(dir: &Path) -> Result<Option<Head>, StoreError> {
+    if !dir.join(HEAD).exists() || index::path(dir).exists() || view::path(dir).exists() {
+        return Ok(None);
+    }
+    noted(dir)
 }
 
 /// What the last backup into this directory ended at; of one that never ended, its first entry.

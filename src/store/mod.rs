@@ -96,6 +96,9 @@ pub enum StoreError {
     /// `offset`: the byte in `file` where the damage begins, where that is known.
     #[error("the ledger is damaged: {what} ({}{}); repair it: imgctl ledger repair", file.display(), place(*offset))]
     Damaged { what: String, file: PathBuf, offset: Option<u64> },
+    /// A backup has no second copy to be repaired from; nothing was changed.
+    #[error("the backup is damaged: {what} ({}{})", file.display(), place(*offset))]
+    BadBackup { what: String, file: PathBuf, offset: Option<u64> },
     /// Neither the journal nor the index has these entries; nothing was changed.
     #[error("{} cannot be repaired: {} in neither copy (the first is entry {})", dir.display(), count(lost.len()), lost.first().copied().unwrap_or_default())]
     Lost { dir: PathBuf, lost: Vec<Seq> },

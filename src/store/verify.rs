@@ -1,6 +1,7 @@
 //! Proof that all copies are whole and agree: every entry, every link, every segment, every keyed record.
 
 use super::attach::Trouble;
+use super::backup;
 use super::compare::{self, agree, compare, compare_views};
 use super::index::{self, Index, OpenError};
 use super::journal::{self, Journal};
@@ -12,12 +13,14 @@ use super::remake::Replay;
 use super::threads::side_by_side;
 use super::view::{self, Layers, NoView};
 use super::{DiskStore, StoreError};
+use crate::model::noted::created;
 use crate::model::{Head, Seq};
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How long the index is waited for: without it only half of the proof can be given.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +30,8 @@ const SHORT: u64 = 16 << 20;
 /// What was proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The id that it was created with.
+    pub ledger: Option<Uuid>,
     pub head: Head,
     pub entries: u64,
     /// When the first and the last entry were written, by the clocks of those who wrote them. A clock that went
@@ -37,6 +42,8 @@ pub struct Verified {
     pub segments: u64,
     /// Whether the keyed records were made anew from all entries, not only compared with each other.
     pub replayed: bool,
+    /// Whether there was nothing but the journal to be proved: in a backup, and where nothing can be written.
+    pub is_alone: bool,
 }
 
 impl DiskStore {
@@ -47,11 +54,18 @@ impl DiskStore {
     /// The first bad entry or record is the error, with its file and, in the journal, its byte offset.
     pub fn verify(&self, replay: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
         let shared = &self.shared;
+        if let Some(head) = backup::head_of(&shared.dir)? {
+            return self.verify_backup(&head, replay, progress).map_err(|error| match error {
+                StoreError::Damaged { what, file, offset } => StoreError::BadBackup { what, file, offset },
+                error => error,
+            });
+        }
         let mut live = shared.live();
         let _lock = match shared.lock() {
             Err(StoreError::Io { source, .. })
                 if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
             {
+                shared.note("the index was not verified: its directory cannot be written to".to_owned());
                 return self.verify_journal(progress);
             }
             lock => lock?,
@@ -75,7 +89,7 @@ impl DiskStore {
         if replayed || !same.unwrap_or_else(|| agree(&index, &live.known.layers))? {
             self.replay(&live.known.layers, &index)?;
         }
-        verified(&journal, &proved, replayed)
+        verified(&journal, &proved, replayed, false)
     }
 
     /// Where nothing can be written, sled cannot be opened: the journal alone is proved.
@@ -83,8 +97,38 @@ impl DiskStore {
         let journal = self.journal()?;
         let (proved, _) = self.prove_all(&journal, None, progress)?;
         Known::fold(self.journal()?)?;
-        self.shared.note("the index was not verified: its directory cannot be written to".to_owned());
-        verified(&journal, &proved, true)
+        verified(&journal, &proved, true, true)
+    }
+
+    /// The chain, and that it holds what was backed up. Nothing is made in the directory.
+    fn verify_backup(
+        &self,
+        head: &Head,
+        replay: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Verified, StoreError> {
+        let journal = self.journal()?;
+        let (proved, _) = self.prove_all(&journal, None, progress)?;
+        let end = &proved.end;
+        let replayed = replay || end.offset <= SHORT;
+        if replayed {
+            Known::fold(self.journal()?)?;
+        }
+        if end.seq < head.seq {
+            let what =
+                format!("entries {} to {} were backed up, and are lost from the journal", end.seq.next(), head.seq);
+            return Err(damaged(&journal, end, what));
+        }
+        // It may have gone on, and been cut short before that was noted.
+        let kept = match end.seq == head.seq {
+            true => end.clone(),
+            false => journal.some(&Position::start(), end.offset, head.seq.0, &mut |_, _| Ok(()))?.good,
+        };
+        if kept.head() != *head {
+            return Err(damaged(&journal, end, format!("entry {} is not the one that was backed up", head.seq)));
+        }
+        self.shared.note("this is a backup, which has no index and no view: its journal was verified".to_owned());
+        verified(&journal, &proved, replayed, true)
     }
 
     pub(super) fn journal(&self) -> Result<Journal, StoreError> {
@@ -289,17 +333,19 @@ struct Chain {
     differs: Option<Seq>,
 }
 
-fn verified(journal: &Journal, chain: &Chain, replayed: bool) -> Result<Verified, StoreError> {
+fn verified(journal: &Journal, chain: &Chain, replayed: bool, is_alone: bool) -> Result<Verified, StoreError> {
     let end = &chain.end;
     let oldest = prove::entry_at(journal, 0, end.offset)?;
     match (oldest, journal.entry_before(end.offset)?) {
         (Some(oldest), Some(newest)) => Ok(Verified {
+            ledger: created(&oldest),
             head: end.head(),
             entries: end.seq.0,
             oldest: oldest.at,
             newest: newest.at,
             segments: chain.segments,
             replayed,
+            is_alone,
         }),
         _ => Err(damaged(journal, end, "the journal holds no entry".to_owned())),
     }

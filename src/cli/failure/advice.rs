@@ -84,6 +84,9 @@ fn store(error: &StoreError) -> Vec<String> {
                 "bring all back from an export: imgctl --ledger {new} ledger import EXPORT, then put {new} in the place of {old}"
             )]
         }
+        StoreError::BadBackup { .. } => {
+            vec!["nothing was changed: make another one of the ledger: imgctl ledger backup NEW-DIR".to_owned()]
+        }
         StoreError::OtherBackup { .. } => vec!["nothing was changed: name another directory".to_owned()],
         StoreError::NotAChain { .. } => vec!["nothing was changed".to_owned()],
         StoreError::Fork { fork } => {

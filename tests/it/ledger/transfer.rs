@@ -4,6 +4,7 @@ use super::history::{held, recorded};
 use super::{ana, at, create, dump_of, open, verify};
 use imgctl::model::{Head, Seq};
 use imgctl::store::{self, DiskStore, Imported, LedgerStore, Side, StoreError};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -276,6 +277,48 @@ fn a_backup_is_not_overwritten_with_damage() {
         other => panic!("{other:?}"),
     }
     assert!(std::fs::read(&copy).unwrap() == whole, "the good one stays");
+}
+
+#[test]
+fn a_backup_proves_itself_and_is_left_as_it_is() {
+    let [dir, to] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let store = create(dir.path());
+    for number in 1..40 {
+        store.append(at(number), &ana(), &held("web/prod", "kept")).unwrap();
+    }
+    store.backup(to.path(), &mut |_, _| ()).unwrap();
+    let files = || fs::read_dir(to.path()).unwrap().map(|file| file.unwrap().file_name()).collect::<BTreeSet<_>>();
+    let before = files();
+    let proved = verify(&open(to.path()));
+    assert_eq!((proved.entries, &proved.head, proved.is_alone), (40, &store.view().unwrap().head(), true));
+    assert_eq!(files(), before);
+    assert!(!verify(&store).is_alone);
+
+    let journal = to.path().join("journal.jsonl");
+    let whole = fs::read(&journal).unwrap();
+    let says = |bytes: &[u8], expected: &str| {
+        fs::write(&journal, bytes).unwrap();
+        match open(to.path()).verify(false, &mut |_, _| ()) {
+            Err(StoreError::BadBackup { what, .. }) => assert!(what.contains(expected), "{what}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let last = lines(&whole).last().unwrap().len() + 1;
+    says(&whole[..whole.len() - last], "entries 40 to 40 were backed up, and are lost from the journal");
+    let mut bad = whole.clone();
+    bad[900] ^= 1;
+    says(&bad, "");
+    let other = TempDir::new().unwrap();
+    let another = ledger(&other.path().join("ledger"), 40, "another end");
+    says(&exported(&another), "entry 40 is not the one that was backed up");
+    // A backup that goes on, and is cut short before it has noted its end.
+    store.append(at(99), &ana(), &held("web/prod", "on")).unwrap();
+    fs::write(&journal, exported(&store)).unwrap();
+    assert_eq!(verify(&open(to.path())).entries, 41);
+    // Once somebody writes to it, it is a ledger like any other.
+    fs::write(&journal, &whole).unwrap();
+    open(to.path()).append(at(99), &ana(), &held("web/prod", "on")).unwrap();
+    assert!(!verify(&open(to.path())).is_alone);
 }
 
 #[test]

@@ -22,7 +22,7 @@ Examples:
   imgctl ledger export | gzip > ledger.jsonl.gz
   imgctl ledger export --since 4000 from-4001.jsonl")]
 pub struct Export {
-    /// A new file; without it, standard output
+    /// A new file; without it, or with `-`, standard output
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Only the entries after this one
@@ -49,7 +49,7 @@ pub struct Import {
 
 pub(super) fn export(args: &Export, setup: &Setup) -> Result<Exit, Failure> {
     let store = setup.store()?;
-    match &args.file {
+    match args.file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => to_file(path, Seq(args.since), &store, setup),
         None => {
             // The lines are the document: JSON already, whatever --json says.

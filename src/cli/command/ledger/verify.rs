@@ -6,9 +6,8 @@ use crate::cli::render::progress::{Counter, Unit};
 use crate::cli::render::{time, witness};
 use crate::cli::setup::Setup;
 use crate::flow::anchor::Witness;
-use crate::model::noted::ledger_id;
 use crate::model::{Noted, NotedError};
-use crate::store::{DiskStore, LedgerStore, Verified};
+use crate::store::{DiskStore, Verified};
 use clap::Args;
 use serde_json::json;
 use std::io::Read;
@@ -105,13 +104,14 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
     let against = against.map(|(noted, _)| noted.head);
     let document = json!({
         "verified": true,
-        "ledger": ledger_id(&*store.view()?)?,
+        "ledger": verified.ledger,
         "entries": verified.entries,
         "head": { "entry": verified.head.seq, "hash": verified.head.hash },
         "oldest": verified.oldest,
         "newest": verified.newest,
         "segments": verified.segments,
         "replayed": verified.replayed,
+        "journal_only": verified.is_alone,
         "against": against.as_ref().map(|head| json!({ "entry": head.seq, "hash": head.hash })),
         "anchored": args.anchored.then(|| witnesses.iter().all(Witness::is_good)),
         "anchors": witnesses.iter().map(witness::document).collect::<Vec<_>>(),
@@ -119,8 +119,9 @@ pub(super) fn run(args: &Verify, setup: &Setup) -> Result<Exit, Failure> {
     setup.screen.show("ledger-verify/1", document, || {
         let (first, last) = (time::moment(verified.oldest), time::moment(verified.newest));
         let against = against.as_ref().map(|head| format!("entry {} is as it was noted down\n", head.seq));
+        let whole = if verified.is_alone { "the chain is whole" } else { "the chain is whole, and both copies agree" };
         format!(
-            "{}, from {first} to {last}: the chain is whole, and both copies agree\n{}{}{}head {}\n",
+            "{}, from {first} to {last}: {whole}\n{}{}{}head {}\n",
             entries(verified.entries),
             sealed(verified.segments),
             against.unwrap_or_default(),
