@@ -36,11 +36,11 @@ pub(super) fn is_this(dir: &Path) -> bool {
     id().is_some_and(|id| fs::read_to_string(path(dir)).ok().as_ref() == Some(&id))
 }
 
-/// Whether these bytes, which begin at `begin` in their file, are what was written but for sectors that never reached the
-/// disk and read as zeros. `is_first`: what was there before ended at `begin`, be it within a sector.
-pub(super) fn has_holes(bytes: &[u8], begin: u64, is_first: bool, is_last: bool) -> bool {
+/// Whether these bytes, which were written from `begin` in their file on, are that but for sectors that never reached the
+/// disk and read as zeros. What was there before ended at `begin`, be it within a sector.
+pub(super) fn has_holes(bytes: &[u8], begin: u64, is_last: bool) -> bool {
     let at = |index: usize| begin + u64::try_from(index).unwrap_or(u64::MAX);
-    let starts = |index: usize| at(index).is_multiple_of(SECTOR) || (is_first && index == 0);
+    let starts = |index: usize| at(index).is_multiple_of(SECTOR) || index == 0;
     let ends = |index: usize| at(index).is_multiple_of(SECTOR) || (is_last && index == bytes.len());
     let (mut holes, mut index) = (0, 0);
     for run in bytes.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
@@ -67,17 +67,16 @@ mod tests {
             bytes[zeros].fill(0);
             bytes
         };
-        assert!(has_holes(&bytes(512..1024), 0, false, false));
-        assert!(has_holes(&bytes(412..1948), 100, false, false));
-        assert!(!has_holes(&bytes(512..1023), 0, false, false), "it ends within a sector");
-        assert!(!has_holes(&bytes(511..1024), 0, false, false), "it begins within a sector");
-        assert!(!has_holes(&bytes(0..0), 0, true, true), "there is none");
-        assert!(has_holes(&bytes(0..412), 100, true, false), "the sector that the write began in");
-        assert!(!has_holes(&bytes(0..412), 100, false, false));
-        assert!(has_holes(&bytes(1024..2000), 0, false, true), "the file ends there");
+        assert!(has_holes(&bytes(512..1024), 0, false));
+        assert!(has_holes(&bytes(412..1948), 100, false));
+        assert!(!has_holes(&bytes(512..1023), 0, false), "it ends within a sector");
+        assert!(!has_holes(&bytes(511..1024), 0, false), "it begins within a sector");
+        assert!(!has_holes(&bytes(0..0), 0, true), "there is none");
+        assert!(has_holes(&bytes(0..412), 100, false), "the sector that the write began in");
+        assert!(has_holes(&bytes(1024..2000), 0, true), "the file ends there");
         let mut two = bytes(512..1024);
         two[1500..1510].fill(0);
-        assert!(!has_holes(&two, 0, false, false), "all of them are");
+        assert!(!has_holes(&two, 0, false), "all of them are");
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Journal {
     /// perhaps later ones are there.
     fn is_hole(&self, line: &Line<'_>) -> bool {
         let begin = self.parts.last().and_then(|active| line.begin.checked_sub(active.begin));
-        begin.is_some_and(|begin| boot::has_holes(line.bytes, begin, true, !line.whole))
+        begin.is_some_and(|begin| boot::has_holes(line.bytes, begin, !line.whole))
     }
 
     /// Whether a power cut has left this line of the last write. Whoever knows of an entry that stood there has to say so before
