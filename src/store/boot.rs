@@ -19,21 +19,16 @@ fn id() -> Option<String> {
 
 /// Notes that it is written to from now on. The note is not flushed: after a power cut any older one, or none, says the same.
 pub(super) fn note(dir: &Path) {
-    let path = path(dir);
-    if let Some(id) = id().filter(|id| fs::read_to_string(&path).ok().as_ref() != Some(id)) {
+    if let Some(id) = id().filter(|_| is_same(dir) == Some(false)) {
         // What is lost with it is that a hole heals by itself.
-        drop(fs::write(path, id));
+        drop(fs::write(path(dir), id));
     }
 }
 
-/// Whether it was started since; where nobody can tell, it was not.
-pub(super) fn is_another(dir: &Path) -> bool {
-    id().is_some_and(|id| fs::read_to_string(path(dir)).ok().as_ref() != Some(&id))
-}
-
-/// Whether it was not: a note that nobody has written, or that nobody can compare, tells nothing.
-pub(super) fn is_this(dir: &Path) -> bool {
-    id().is_some_and(|id| fs::read_to_string(path(dir)).ok().as_ref() == Some(&id))
+/// Whether it runs since then; `None`: nobody can tell. A note that nobody has written is of another start.
+pub(super) fn is_same(dir: &Path) -> Option<bool> {
+    let id = id()?;
+    Some(fs::read_to_string(path(dir)).is_ok_and(|noted| noted == id))
 }
 
 /// Whether these bytes, which were written from `begin` in their file on, are that but for sectors that never reached the
@@ -82,10 +77,10 @@ mod tests {
     #[test]
     fn a_ledger_that_was_written_to_since_the_start_is_known() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(is_another(dir.path()), id().is_some(), "nobody has written yet");
+        assert_eq!(is_same(dir.path()), id().map(|_| false), "nobody has written yet");
         note(dir.path());
-        assert!(!is_another(dir.path()) && is_this(dir.path()) == id().is_some());
+        assert_eq!(is_same(dir.path()), id().map(|_| true));
         fs::write(path(dir.path()), "another\n").unwrap();
-        assert_eq!(is_another(dir.path()), id().is_some());
+        assert_eq!(is_same(dir.path()), id().map(|_| false));
     }
 }

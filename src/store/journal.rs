@@ -184,7 +184,7 @@ impl Journal {
                     }
                     // An entry in another's place was acknowledged, as one further on. A process that dies leaves no holes.
                     let later = line.entry().is_ok_and(|entry| entry.seq > good.seq);
-                    let zeros = self.is_hole(&line) && self.directory().is_some_and(boot::is_this);
+                    let zeros = self.is_hole(&line) && self.directory().and_then(boot::is_same) == Some(true);
                     let whole = later || zeros || any_entry_after(&mut lines, good.seq)?;
                     let end = if whole { End::Damaged { what } } else { End::Torn { what } };
                     return Ok(Walked { good, end });
@@ -204,7 +204,7 @@ impl Journal {
     /// Whether a power cut has left this line of the last write. Whoever knows of an entry that stood there has to say so before
     /// this is asked.
     pub fn is_torn(&self, line: &Line<'_>) -> bool {
-        self.is_hole(line) && self.directory().is_some_and(boot::is_another)
+        self.is_hole(line) && self.directory().and_then(boot::is_same) == Some(false)
     }
 
     fn directory(&self) -> Option<&Path> {

@@ -55,7 +55,7 @@ impl DiskStore {
     pub fn verify(&self, replay: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
         let shared = &self.shared;
         if let Some(head) = backup::head_of(&shared.dir)? {
-            return self.verify_backup(&head, replay, progress).map_err(|error| match error {
+            return self.verify_journal(Some(&head), replay, progress).map_err(|error| match error {
                 StoreError::Damaged { what, file, offset } => StoreError::BadBackup { what, file, offset },
                 error => error,
             });
@@ -65,8 +65,7 @@ impl DiskStore {
             Err(StoreError::Io { source, .. })
                 if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
             {
-                shared.note("the index was not verified: its directory cannot be written to".to_owned());
-                return self.verify_journal(progress);
+                return self.verify_journal(None, true, progress);
             }
             lock => lock?,
         };
@@ -92,42 +91,28 @@ impl DiskStore {
         verified(&journal, &proved, replayed, false)
     }
 
-    /// Where nothing can be written, sled cannot be opened: the journal alone is proved.
-    fn verify_journal(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, StoreError> {
-        let journal = self.journal()?;
-        let (proved, _) = self.prove_all(&journal, None, progress)?;
-        Known::fold(self.journal()?)?;
-        verified(&journal, &proved, true, true)
-    }
-
-    /// The chain, and that it holds what was backed up. Nothing is made in the directory.
-    fn verify_backup(
+    /// The journal alone, where sled cannot be opened, because nothing can be written, or is not there: in a backup, which has
+    /// to hold what was backed up. Nothing is made in the directory.
+    fn verify_journal(
         &self,
-        head: &Head,
+        backed_up: Option<&Head>,
         replay: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, StoreError> {
         let journal = self.journal()?;
         let (proved, _) = self.prove_all(&journal, None, progress)?;
-        let end = &proved.end;
-        let replayed = replay || end.offset <= SHORT;
+        let replayed = replay || proved.end.offset <= SHORT;
         if replayed {
             Known::fold(self.journal()?)?;
         }
-        if end.seq < head.seq {
-            let what =
-                format!("entries {} to {} were backed up, and are lost from the journal", end.seq.next(), head.seq);
-            return Err(damaged(&journal, end, what));
-        }
-        // It may have gone on, and been cut short before that was noted.
-        let kept = match end.seq == head.seq {
-            true => end.clone(),
-            false => journal.some(&Position::start(), end.offset, head.seq.0, &mut |_, _| Ok(()))?.good,
+        let why = match backed_up {
+            Some(head) => {
+                holds(&journal, &proved.end, head)?;
+                "this is a backup, which has no index and no view: its journal was verified"
+            }
+            None => "the index was not verified: its directory cannot be written to",
         };
-        if kept.head() != *head {
-            return Err(damaged(&journal, end, format!("entry {} is not the one that was backed up", head.seq)));
-        }
-        self.shared.note("this is a backup, which has no index and no view: its journal was verified".to_owned());
+        self.shared.note(why.to_owned());
         verified(&journal, &proved, replayed, true)
     }
 
@@ -331,6 +316,23 @@ struct Chain {
     segments: u64,
     /// The first entry that the index has otherwise; one it does not have yet is no damage.
     differs: Option<Seq>,
+}
+
+/// That a chain which is proved up to `end` has this head in it: it may have gone on, and been cut short before it was noted.
+fn holds(journal: &Journal, end: &Position, head: &Head) -> Result<(), StoreError> {
+    if end.seq < head.seq {
+        let first = end.seq.next();
+        let what = format!("entries {first} to {} were backed up, and are lost from the journal", head.seq);
+        return Err(damaged(journal, end, what));
+    }
+    let there = match end.seq == head.seq {
+        true => end.clone(),
+        false => journal.some(&Position::start(), end.offset, head.seq.0, &mut |_, _| Ok(()))?.good,
+    };
+    if there.head() == *head {
+        return Ok(());
+    }
+    Err(damaged(journal, end, format!("entry {} is not the one that was backed up", head.seq)))
 }
 
 fn verified(journal: &Journal, chain: &Chain, replayed: bool, is_alone: bool) -> Result<Verified, StoreError> {

@@ -19,6 +19,11 @@ pub(super) struct VersionOutline {
 }
 
 impl VersionOutline {
+    /// Whether the shelf has it as it is.
+    fn is_on(&self, aws: &Aws, place: &Place<'_>) -> bool {
+        aws.recall::<Self>(place, &thing(&self.template, self.number)).as_ref() == Some(self)
+    }
+
     /// Why what launches from it cannot be moved.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
         let through = self.image.as_deref().filter(|image| image.starts_with(parameter::PREFIX))?;
@@ -82,12 +87,8 @@ impl TemplateFacts {
     /// Lets go of what is on the shelf: of ten thousand groups that are looked at part by part, memory holds one part's.
     pub(super) fn forget(&self, region: &Region) {
         let Some((aws, place)) = self.shelf(region) else { return };
-        let is_on_shelf = |outline: &VersionOutline| {
-            let thing = thing(&outline.template, outline.number);
-            aws.recall::<VersionOutline>(&place, &thing).as_ref() == Some(outline)
-        };
         if let Some(outlines) = lock(&self.outlines).get_mut(region) {
-            outlines.retain(|_, outline| !is_on_shelf(outline));
+            outlines.retain(|_, outline| !outline.is_on(aws, &place));
         }
     }
 
@@ -103,10 +104,9 @@ impl TemplateFacts {
     /// What observing needs of it.
     pub(super) fn keep_outline(&self, region: &Region, outline: VersionOutline) {
         if let Some((aws, place)) = self.shelf(region) {
-            let thing = thing(&outline.template, outline.number);
             // A listing comes again and again; what it says of a number does not change.
-            if aws.recall::<VersionOutline>(&place, &thing).as_ref() != Some(&outline) {
-                aws.remember(&place, &thing, &outline);
+            if !outline.is_on(aws, &place) {
+                aws.remember(&place, &thing(&outline.template, outline.number), &outline);
             }
         }
         let key = (outline.template.clone(), outline.number);
